@@ -1,0 +1,399 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lcms-project/lcms/internal/control"
+	"github.com/lcms-project/lcms/internal/lvs"
+)
+
+// foreign does what somebody else does to the kernel.
+func (r *rig) foreign(ops ...lvs.Op) {
+	r.t.Helper()
+	for _, op := range ops {
+		if err := r.kernel.Apply(context.Background(), op); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func editWeight(t *testing.T, text string, weight uint32) lvs.Op {
+	web := service(t, "tcp:10.0.0.1:80")
+	return lvs.Op{Do: lvs.EditServer, Service: web.ServiceSpec, Server: server(t, web, text, weight).Server.ServerSpec}
+}
+
+// driftsOf lists the drifts as text.
+func driftsOf(s *control.Snapshot) []string {
+	var out []string
+	for _, d := range s.Drifts {
+		out = append(out, fmt.Sprintf("%d %s %s %s: %s / %s", d.Kind, d.Service, d.Server, d.Attribute, d.Desired, d.Actual))
+	}
+	return out
+}
+
+func TestAlertOnlyTells(t *testing.T) {
+	r := newRigWith(t, control.DriftAlert)
+	r.change(cluster(t))
+	web := service(t, "tcp:10.0.0.1:80")
+	edited := web.ServiceSpec
+	edited.Scheduler = "sh"
+	r.foreign(
+		editWeight(t, "10.0.0.11:80", 50),
+		lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.12:80", 2).Server.ServerSpec},
+		lvs.Op{Do: lvs.AddServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.99:80", 7).Server.ServerSpec},
+		lvs.Op{Do: lvs.EditService, Service: edited},
+	)
+	want := []string{
+		"2 tcp:10.0.0.1:80  scheduler: scheduler wlc / scheduler sh",
+		"4 tcp:10.0.0.1:80 10.0.0.12:80 presence: masquerade, weight 2 / absent",
+		"5 tcp:10.0.0.1:80 10.0.0.11:80 weight: weight 1 / weight 50",
+		"6 tcp:10.0.0.1:80 10.0.0.99:80 presence: absent / masquerade, weight 7",
+	}
+	r.eventually("the drift is listed", func() bool { return slices.Equal(driftsOf(r.Snapshot()), want) })
+	drifted := r.kernelText()
+	time.Sleep(50 * time.Millisecond) // some readings go by
+	if now := r.kernelText(); now != drifted {
+		t.Errorf("the kernel was changed to\n%s", now)
+	}
+	alarms := 0
+	for _, a := range r.Snapshot().Alarms {
+		if a.Kind == control.DriftDetected {
+			alarms++
+			if a.Severity != control.Minor || !strings.Contains(a.Text, "should be") {
+				t.Errorf("%+v", a)
+			}
+		}
+	}
+	if alarms != 4 {
+		t.Errorf("%d alarms of drift", alarms)
+	}
+	// A restart of the agent changes nothing either: the kernel holds our
+	// service, so it is no new one.
+	r.stop()
+	r.start()
+	r.eventually("the drift is listed again", func() bool { return slices.Equal(driftsOf(r.Snapshot()), want) })
+	r.holds(drifted)
+	// But a kernel that holds nothing of ours is filled.
+	r.stop()
+	r.kernel.Flush()
+	r.start()
+	r.holds(clusterText)
+	r.eventually("no drift is left", func() bool { return len(r.Snapshot().Drifts) == 0 })
+}
+
+func TestAdoptMakesItDesired(t *testing.T) {
+	r := newRigWith(t, control.DriftAdopt)
+	r.change(cluster(t))
+	web := service(t, "tcp:10.0.0.1:80")
+	r.foreign(
+		editWeight(t, "10.0.0.11:80", 50),
+		lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.12:80", 2).Server.ServerSpec},
+		lvs.Op{Do: lvs.AddServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.99:80", 7).Server.ServerSpec},
+	)
+	adopted := "tcp:10.0.0.1:80 10.0.0.11:80 masquerade 50\ntcp:10.0.0.1:80 10.0.0.99:80 masquerade 7\ntcp:10.0.0.1:80 wlc 0"
+	r.eventually("it is desired", func() bool {
+		s := r.Snapshot().Services
+		return len(s[0].Servers) == 2 && s[0].Servers[0].Server.Weight == 50 && s[0].Servers[1].Server.Weight == 7 && !s[0].Servers[1].External
+	})
+	r.eventually("no drift is left", func() bool { return len(r.Snapshot().Drifts) == 0 })
+	r.holds(adopted)
+	r.stop()
+	r.kernel.Flush()
+	r.start()
+	r.holds(adopted)
+}
+
+// TestEachAdoptionIsTold changes the same service again as soon as the last
+// change is adopted.
+func TestEachAdoptionIsTold(t *testing.T) {
+	r := newRigWith(t, control.DriftAdopt)
+	r.change(cluster(t))
+	for i := range uint32(20) {
+		r.foreign(editWeight(t, "10.0.0.11:80", 50+i))
+		r.eventually("it is desired", func() bool { return r.Snapshot().Services[0].Servers[0].Server.Weight == 50+i })
+	}
+	r.eventually("each is told in a pair", func() bool {
+		told := make(map[string]int)
+		for _, e := range r.seen() {
+			told[e]++
+		}
+		return told["7 tcp:10.0.0.1:80 10.0.0.11:80 0"] == 20 && told["8 tcp:10.0.0.1:80 10.0.0.11:80 0"] == 20
+	})
+}
+
+// TestServiceThatIsDownIsUnwanted has somebody put a service into the kernel that
+// its administrator has taken down.
+func TestServiceThatIsDownIsUnwanted(t *testing.T) {
+	const drift = "3 tcp:10.0.0.1:80  presence: absent / scheduler wlc"
+	for policy, want := range map[control.DriftPolicy]string{control.DriftEnforce: "", control.DriftAlert: "tcp:10.0.0.1:80 wlc 0", control.DriftAdopt: "tcp:10.0.0.1:80 wlc 0"} {
+		r := newRigWith(t, policy)
+		web := service(t, "tcp:10.0.0.1:80")
+		web.AdminStatus = lvs.AdminDown
+		r.change(lvs.Change{PutServices: []lvs.Service{web}})
+		r.foreign(lvs.Op{Do: lvs.AddService, Service: web.ServiceSpec})
+		r.eventually("it is told", func() bool { return slices.Contains(r.seen(), "7 tcp:10.0.0.1:80  0") })
+		if policy == control.DriftAlert {
+			r.eventually("it is listed", func() bool { return slices.Equal(driftsOf(r.Snapshot()), []string{drift}) })
+		} else {
+			r.eventually("it is over", func() bool { return slices.Contains(r.seen(), "8 tcp:10.0.0.1:80  0") })
+		}
+		r.holds(want)
+		if up := r.Snapshot().Services[0].Service.AdminStatus == lvs.AdminUp; up != (policy == control.DriftAdopt) {
+			t.Errorf("policy %d: up %t", policy, up)
+		}
+	}
+}
+
+func TestFlushIsNotAdopted(t *testing.T) {
+	r := newRigWith(t, control.DriftAdopt)
+	r.change(cluster(t))
+	r.kernel.Flush()
+	r.eventually("the drift is held", func() bool {
+		d := r.Snapshot().Drifts
+		return len(d) == 1 && d[0].Kind == control.ServiceMissing && strings.Contains(d[0].Held, "1 of 1 services")
+	})
+	if n := len(r.Snapshot().Services); n != 1 {
+		t.Fatalf("%d services are left", n)
+	}
+	r.stop()
+	r.start()
+	r.holds(clusterText)
+}
+
+// TestContestedObjectIsLeftLongerAndLonger: somebody changes the same weight
+// again and again.
+func TestContestedObjectIsLeftLongerAndLonger(t *testing.T) {
+	r := newRig(t)
+	r.change(cluster(t))
+	contested := func() bool {
+		for _, a := range r.Snapshot().Alarms {
+			if a.Kind == control.DriftDetected && a.Severity == control.Major && strings.Contains(a.Text, "somebody else manages it too") {
+				return true
+			}
+		}
+		return false
+	}
+	for range 3 {
+		r.foreign(editWeight(t, "10.0.0.11:80", 50))
+		r.holds(clusterText)
+	}
+	r.foreign(editWeight(t, "10.0.0.11:80", 50))
+	r.eventually("the alarm is major", contested)
+	if s := r.Snapshot(); s.Director.DriftRepairs != 3 || s.Drifts[0].Repairs != 3 {
+		t.Errorf("%d repairs, drift %+v", s.Director.DriftRepairs, s.Drifts[0])
+	}
+	if !strings.Contains(r.kernelText(), "masquerade 50") {
+		t.Error("it was mended at once")
+	}
+	// What is not contested is still mended.
+	r.foreign(editWeight(t, "10.0.0.11:80", 1), lvs.Op{Do: lvs.DeleteService, Service: service(t, "tcp:10.0.0.1:80").ServiceSpec})
+	r.holds(clusterText)
+}
+
+func TestRaiseAndClearComeInPairs(t *testing.T) {
+	r := newRig(t)
+	r.change(cluster(t))
+	if n := len(r.Snapshot().Alarms); n != 0 {
+		t.Fatalf("%d alarms at the start: %+v", n, r.Snapshot().Alarms[0])
+	}
+	r.foreign(lvs.Op{Do: lvs.DeleteService, Service: service(t, "tcp:10.0.0.1:80").ServiceSpec})
+	r.holds(clusterText)
+	r.eventually("all alarms are cleared", func() bool { return len(r.Snapshot().Alarms) == 0 })
+	want := []string{
+		"7 tcp:10.0.0.1:80  0",             // drift detected
+		"8 tcp:10.0.0.1:80  0",             // drift cleared
+		"2 tcp:10.0.0.1:80  7",             // service failed
+		"2 tcp:10.0.0.1:80  1",             // service up
+		"1 tcp:10.0.0.1:80 10.0.0.11:80 7", // its servers
+		"1 tcp:10.0.0.1:80 10.0.0.11:80 1",
+	}
+	r.eventually("the events are told", func() bool {
+		got := r.seen()
+		return !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(got, w) })
+	})
+}
+
+func TestAlarmOfAServiceThatServesNobody(t *testing.T) {
+	r := newRig(t)
+	web := service(t, "tcp:10.0.0.1:80")
+	r.change(lvs.Change{PutServices: []lvs.Service{web}})
+	r.eventually("it is alarmed", func() bool {
+		a := r.Snapshot().Alarms
+		return len(a) == 1 && a[0].Kind == control.ServiceStateChange && a[0].Severity == control.Critical && strings.Contains(a[0].Text, "no servers")
+	})
+	index := r.Snapshot().Alarms[0].Index
+	r.change(lvs.Change{PutServers: []lvs.ServerAt{server(t, web, "10.0.0.11:80", 1)}})
+	if a := r.Snapshot().Alarms; len(a) != 0 {
+		t.Errorf("%+v", a[0])
+	}
+	r.change(lvs.Change{DeleteServers: []lvs.ServerID{{Service: web.Key, Server: server(t, web, "10.0.0.11:80", 1).Server.Key}}})
+	if a := r.Snapshot().Alarms; len(a) != 1 || a[0].Index <= index {
+		t.Errorf("%+v", a)
+	}
+	r.change(lvs.Change{DeleteServices: []lvs.ServiceKey{web.Key}})
+	if a := r.Snapshot().Alarms; len(a) != 0 {
+		t.Errorf("of a service that is gone: %+v", a[0])
+	}
+}
+
+// drain starts a drain of the first server while it has connections.
+func drain(t *testing.T, r *rig, text string, edit func(*lvs.Server)) lvs.ServerAt {
+	t.Helper()
+	k, err := lvs.ParseServiceKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := lvs.NewService(k)
+	first := server(t, s, fmt.Sprintf("10.0.0.11:%d", k.Port()), 3)
+	r.change(lvs.Change{PutServices: []lvs.Service{s}, PutServers: []lvs.ServerAt{first, server(t, s, fmt.Sprintf("10.0.0.12:%d", k.Port()), 3)}})
+	r.kernel.SetConnections(k, first.Server.Key, 4, 2)
+	first.Server.AdminStatus = lvs.AdminDrain
+	edit(&first.Server)
+	r.change(lvs.Change{PutServers: []lvs.ServerAt{first}})
+	r.eventually("it drains", func() bool {
+		status := r.Look().Services[0].Servers[0].Oper.Status
+		return status == control.OperDraining || first.Server.DrainTimeout > 0 && status == control.OperDrained // on a busy machine already
+	})
+	return first
+}
+
+func TestDrainEndsWithItsConnections(t *testing.T) {
+	for action, want := range map[lvs.DrainAction]string{
+		lvs.DrainKeep:    "tcp:10.0.0.1:80 10.0.0.11:80 masquerade 0\ntcp:10.0.0.1:80 10.0.0.12:80 masquerade 3\ntcp:10.0.0.1:80 wlc 0",
+		lvs.DrainDown:    "tcp:10.0.0.1:80 10.0.0.12:80 masquerade 3\ntcp:10.0.0.1:80 wlc 0",
+		lvs.DrainDestroy: "tcp:10.0.0.1:80 10.0.0.12:80 masquerade 3\ntcp:10.0.0.1:80 wlc 0",
+	} {
+		t.Run(action.String(), func(t *testing.T) {
+			r := newRig(t)
+			s := drain(t, r, "tcp:10.0.0.1:80", func(s *lvs.Server) { s.DrainAction = action })
+			r.kernel.SetConnections(s.Service, s.Server.Key, 0, 2) // inactive ones of TCP are over
+			r.holds(want)
+			r.eventually("it is told once", func() bool {
+				n := 0
+				for _, e := range r.seen() {
+					if e == "3 tcp:10.0.0.1:80 10.0.0.11:80 4" {
+						n++
+					}
+				}
+				return n == 1
+			})
+			servers := 2
+			if action == lvs.DrainDestroy {
+				servers = 1
+			}
+			r.eventually("the row is as it should be", func() bool {
+				rows := r.Look().Services[0].Servers
+				return len(rows) == servers && (action != lvs.DrainDown || rows[0].Server.AdminStatus == lvs.AdminDown && rows[0].Oper.Status == control.OperAbsent)
+			})
+		})
+	}
+}
+
+func TestDrainEndsAtItsDeadline(t *testing.T) {
+	r := newRig(t)
+	drain(t, r, "tcp:10.0.0.1:80", func(s *lvs.Server) { s.DrainTimeout = 1 })
+	r.eventually("the time is over", func() bool {
+		s := r.Look().Services[0].Servers[0]
+		return s.Oper.Status == control.OperDrained && strings.Contains(s.Reason, "1s for draining are over")
+	})
+}
+
+func TestUDPDrainsByTime(t *testing.T) {
+	r := newRig(t)
+	s := drain(t, r, "udp:10.0.0.1:53", func(*lvs.Server) {})
+	r.kernel.SetConnections(s.Service, s.Server.Key, 0, 2)
+	r.eventually("the reading is new", func() bool { return r.Look().Services[0].Servers[0].Actual.ActiveConnections == 0 })
+	if status := r.Look().Services[0].Servers[0].Oper.Status; status != control.OperDraining {
+		t.Errorf("status %d with flows that have not timed out", status)
+	}
+	r.kernel.SetConnections(s.Service, s.Server.Key, 0, 0)
+	r.eventually("it is drained", func() bool { return r.Look().Services[0].Servers[0].Oper.Status == control.OperDrained })
+}
+
+func TestKernelLossIsToldInAPair(t *testing.T) {
+	r := newRig(t)
+	r.change(cluster(t))
+	r.kernel.FailRead(fmt.Errorf("%w: load it", lvs.ErrNotFound))
+	r.eventually("the loss is alarmed", func() bool {
+		a := r.Snapshot().Alarms
+		return len(a) > 0 && slices.ContainsFunc(a, func(a *control.Alarm) bool { return a.Kind == control.KernelLost && a.Severity == control.Critical })
+	})
+	r.kernel.FailRead(nil)
+	r.eventually("the alarm is cleared", func() bool { return len(r.Snapshot().Alarms) == 0 })
+	got := r.seen()
+	lost, back := slices.Index(got, "9   0"), slices.Index(got, "10   0")
+	if lost < 0 || back < lost {
+		t.Errorf("told %v", got)
+	}
+	for _, e := range got[max(lost, 0):] {
+		if strings.HasPrefix(e, "1 ") || strings.HasPrefix(e, "2 ") {
+			t.Errorf("the rows are told too: %s", e)
+		}
+	}
+}
+
+// TestClustersHaveTheirOwnPolicy lets somebody change four services at once: three
+// of clusters with a policy of their own, and one of none.
+func TestClustersHaveTheirOwnPolicy(t *testing.T) {
+	policies := []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt, 0}
+	for _, general := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt} {
+		t.Run(fmt.Sprint(general), func(t *testing.T) {
+			r := newRigWith(t, general)
+			var change lvs.Change
+			var foreign []lvs.Op
+			for i, policy := range policies {
+				s := service(t, fmt.Sprintf("tcp:10.0.0.%d:80", i+1))
+				if policy != 0 {
+					c := lvs.NewCluster(lvs.ClusterID(policy.String()))
+					c.DriftPolicy = policy
+					change.PutClusters = append(change.PutClusters, c)
+					s.Cluster = c.ID
+				}
+				change.PutServices = append(change.PutServices, s)
+				drifted := s.ServiceSpec
+				drifted.Scheduler = "sh"
+				foreign = append(foreign, lvs.Op{Do: lvs.EditService, Service: drifted})
+			}
+			r.change(change)
+			r.foreign(foreign...)
+			want := []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt, general}
+			r.eventually("each is as its policy says", func() bool {
+				s := r.Snapshot()
+				listed := 0
+				for i, policy := range want {
+					kernel, desired := "wlc", "wlc" // mended
+					switch policy {
+					case control.DriftAlert:
+						kernel = "sh"
+						listed++
+					case control.DriftAdopt:
+						kernel, desired = "sh", "sh"
+					}
+					if s.Services[i].Service.Scheduler != desired || !strings.Contains(r.kernelText(), fmt.Sprintf("tcp:10.0.0.%d:80 %s 0", i+1, kernel)) {
+						return false
+					}
+				}
+				return len(s.Drifts) == listed
+			})
+			for _, d := range r.Snapshot().Drifts {
+				if d.Policy != control.DriftAlert {
+					t.Errorf("%+v", d)
+				}
+			}
+			// With another policy what is left is mended.
+			change = lvs.Change{PutClusters: slices.Clone(change.PutClusters)}
+			for i := range change.PutClusters {
+				change.PutClusters[i].DriftPolicy = lvs.DriftEnforce
+			}
+			r.change(change)
+			r.eventually("what is left is mended", func() bool {
+				return !slices.ContainsFunc(r.Snapshot().Drifts, func(d *control.Drift) bool { return d.Service != service(t, "tcp:10.0.0.4:80").Key })
+			})
+		})
+	}
+}

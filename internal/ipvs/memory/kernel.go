@@ -1,0 +1,189 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lcms-project/lcms/internal/ipvs/rules"
+	"github.com/lcms-project/lcms/internal/lvs"
+)
+
+// Options say what the kernel is like. The zero value is Debian's.
+type Options struct {
+	Schedulers []string // names it can load; nil = those of Linux 6.1
+	Engines    []string // persistence engines it can load; nil = sip
+	Interfaces []string // network interfaces that exist, each with MTU 1500; nil = whichever is named
+	Now        func() time.Time
+}
+
+// Kernel is an IPVS kernel in memory. Its methods may be called from several
+// goroutines at once.
+type Kernel struct {
+	schedulers []string
+	engines    []string
+	interfaces []string
+	now        func() time.Time
+
+	mu        sync.Mutex
+	services  []*service
+	index     map[lvs.ServiceKey]*service
+	servers   int // of all services
+	mixed     int // servers whose IP version is not their service's
+	timeouts  lvs.Timeouts
+	daemons   []lvs.Daemon
+	totals    counters
+	traffic   map[lvs.ServiceKey]Traffic
+	sinceTick time.Duration // of Advance, since the estimator last ran
+	failures  failures
+}
+
+type service struct {
+	lvs.ServiceSpec
+	counters
+	servers []*server
+	index   map[lvs.ServerKey]*server
+}
+
+type server struct {
+	lvs.ServerSpec
+	counters
+	connections
+}
+
+// New returns an empty kernel.
+func New(o Options) *Kernel {
+	k := &Kernel{
+		schedulers: o.Schedulers,
+		engines:    o.Engines,
+		interfaces: o.Interfaces,
+		now:        o.Now,
+		index:      make(map[lvs.ServiceKey]*service),
+		timeouts:   lvs.Timeouts{TCP: 900, TCPFin: 120, UDP: 300},
+		traffic:    make(map[lvs.ServiceKey]Traffic),
+	}
+	if k.schedulers == nil {
+		k.schedulers = []string{"none", "rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq"}
+	}
+	if k.engines == nil {
+		k.engines = []string{"sip"}
+	}
+	if k.now == nil {
+		k.now = time.Now
+	}
+	return k
+}
+
+// Read returns a copy of everything the kernel holds, in no particular order.
+func (k *Kernel) Read(ctx context.Context) (*lvs.Actual, error) {
+	k.mu.Lock()
+	delay, err := k.failures.read()
+	k.mu.Unlock()
+	if delay > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(delay):
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a := &lvs.Actual{
+		Version:             "1.2.1",
+		ConnectionTableSize: 4096,
+		Timeouts:            k.timeouts,
+		Services:            make([]lvs.ActualService, len(k.services)),
+		Daemons:             slices.Clone(k.daemons),
+		Totals:              k.totals.Stats,
+	}
+	all := make([]lvs.ActualServer, k.servers)
+	for i, s := range k.services {
+		n := len(s.servers)
+		for j, d := range s.servers {
+			all[j] = lvs.ActualServer{
+				ServerSpec:          d.ServerSpec,
+				Stats:               d.Stats,
+				ActiveConnections:   d.active,
+				InactiveConnections: d.inactive,
+			}
+			if s.PersistenceTimeout > 0 {
+				all[j].PersistentConnections = d.active
+			}
+		}
+		a.Services[i] = lvs.ActualService{ServiceSpec: s.ServiceSpec, Stats: s.Stats, Servers: all[:n:n]}
+		all = all[n:]
+	}
+	a.At = k.now()
+	return a, nil
+}
+
+// Apply does one operation, or refuses it as the real kernel does.
+func (k *Kernel) Apply(ctx context.Context, op lvs.Op) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.failures.apply(op.Do); err != nil {
+		return err
+	}
+	if errno := k.apply(op); errno != 0 {
+		return rules.Translate(op, errno)
+	}
+	return nil
+}
+
+// Supports returns nil if the kernel has the scheduler and the persistence
+// engine; "" stands for no engine.
+func (k *Kernel) Supports(scheduler, engine string) error {
+	if !slices.Contains(k.schedulers, scheduler) {
+		return rules.Missing("Scheduler", scheduler)
+	}
+	if engine != "" && !slices.Contains(k.engines, engine) {
+		return rules.Missing("PersistenceEngine", engine)
+	}
+	return nil
+}
+
+// Zero sets the counters of a service and its servers to 0; the zero key
+// stands for the counters of everything, the totals included.
+func (k *Kernel) Zero(ctx context.Context, key lvs.ServiceKey) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	zero := k.services
+	if !key.IsZero() {
+		s := k.index[key]
+		if s == nil {
+			return rules.Translate(lvs.Op{Do: lvs.EditService, Service: lvs.ServiceSpec{Key: key}}, syscall.ESRCH)
+		}
+		zero = []*service{s}
+	} else {
+		k.totals = counters{}
+	}
+	for _, s := range zero {
+		s.counters = counters{}
+		for _, d := range s.servers {
+			d.counters = counters{}
+		}
+	}
+	return nil
+}
+
+// Flush deletes every service, as another program may.
+func (k *Kernel) Flush() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.services, k.servers, k.mixed = nil, 0, 0
+	clear(k.index)
+}
