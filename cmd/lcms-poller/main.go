@@ -1,0 +1,139 @@
+// The lcms-poller watches the real servers of LVS directors: it checks them,
+// measures their load, advises their weights, and reports by SNMP.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	stdlog "log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lcms-project/lcms/internal/poller"
+	"github.com/lcms-project/lcms/internal/poller/config"
+)
+
+// version is stamped by the Makefile.
+var version = "unknown"
+
+const usage = `usage:
+  lcms-poller --config FILE               run
+  lcms-poller check-config --config FILE  check the configuration and exit
+  lcms-poller status [--socket PATH] [--watch] [--json]
+                                          show what the running monitor finds
+  lcms-poller version                     print the version
+`
+
+func main() {
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "lcms-poller:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout *os.File, stderr io.Writer) error {
+	command := ""
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		command, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("lcms-poller", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	var path string
+	var show view
+	switch command {
+	case "", "check-config":
+		flags.StringVar(&path, "config", "", "")
+	case "status":
+		flags.StringVar(&show.socket, "socket", config.DefaultSocket, "")
+		flags.BoolVar(&show.watch, "watch", false, "")
+		flags.BoolVar(&show.json, "json", false, "")
+	case "version":
+	default:
+		fmt.Fprint(stderr, usage)
+		return fmt.Errorf("there is no command %q", command)
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprint(stderr, usage)
+		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch command {
+	case "version":
+		_, err := fmt.Fprintln(stdout, version)
+		return err
+	case "status":
+		return show.print(ctx, stdout)
+	}
+	if path == "" {
+		fmt.Fprint(stderr, usage)
+		return errors.New("--config is missing: name the configuration file")
+	}
+	c, err := config.Read(path)
+	if err != nil {
+		return err
+	}
+	if command == "check-config" {
+		_, err := fmt.Fprintln(stdout, path+": no fault found")
+		return err
+	}
+	// net/http writes there what servers do that are checked; it is in their
+	// status.
+	stdlog.SetOutput(io.Discard)
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	log.Info("watching", "version", version, "directors", len(c.Directors))
+	tellSystemd(log, daemon.SdNotifyReady)
+	p := poller.New(c, version, log)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.Run(ctx) })
+	g.Go(func() error { return watchdog(ctx, p, log) })
+	err = g.Wait()
+	tellSystemd(log, daemon.SdNotifyStopping)
+	return err
+}
+
+// watchdog tells systemd that the monitor still turns, if it asks.
+func watchdog(ctx context.Context, p *poller.Poller, log *slog.Logger) error {
+	within, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("systemd's watchdog: %w", err)
+	}
+	if within == 0 {
+		return nil
+	}
+	ticker := time.NewTicker(within / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if p.Turning(within) {
+				tellSystemd(log, daemon.SdNotifyWatchdog)
+			}
+		}
+	}
+}
+
+func tellSystemd(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("cannot notify systemd", "error", err)
+	}
+}

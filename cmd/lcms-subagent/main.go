@@ -1,0 +1,126 @@
+// The lcms-subagent publishes the IPVS table of a director as LCMS-MIB under
+// net-snmp's snmpd, and takes SNMP SETs that reconfigure it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lcms-project/lcms/agentx/smi"
+	"github.com/lcms-project/lcms/internal/config"
+	"github.com/lcms-project/lcms/mibs"
+)
+
+// version is stamped by the Makefile.
+var version = "unknown"
+
+const usage = `usage:
+  lcms-subagent --config FILE               run
+  lcms-subagent check-config --config FILE  check the configuration and exit
+  lcms-subagent mib [--root-oid OID]        print LCMS-MIB
+  lcms-subagent export --config FILE [--cluster ID] [--write]
+                                            print as LDIF what this director holds and the
+                                            directory does not; with --write, add it there
+  lcms-subagent diff --config FILE          show where directory, what follows from it and
+                                            kernel differ; status 0: nowhere, 1: somewhere
+  lcms-subagent version                     print the version
+`
+
+func main() {
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case errors.Is(err, errDiffer):
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "lcms-subagent:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	command := ""
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		command, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("lcms-subagent", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	var path, root string
+	var exporting exportOptions
+	switch command {
+	case "", "check-config", "diff":
+		flags.StringVar(&path, "config", "", "")
+	case "export":
+		flags.StringVar(&path, "config", "", "")
+		flags.StringVar(&exporting.cluster, "cluster", "", "")
+		flags.BoolVar(&exporting.write, "write", false, "")
+	case "mib":
+		flags.StringVar(&root, "root-oid", mibs.DefaultRoot().String(), "")
+	case "version":
+	default:
+		fmt.Fprint(stderr, usage)
+		return fmt.Errorf("there is no command %q", command)
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprint(stderr, usage)
+		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
+	}
+	switch command {
+	case "mib":
+		return printMIB(stdout, root)
+	case "version":
+		_, err := fmt.Fprintln(stdout, version)
+		return err
+	}
+	if path == "" {
+		fmt.Fprint(stderr, usage)
+		return errors.New("--config is missing: name the configuration file")
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch command {
+	case "check-config":
+		if c.Directory.Used() {
+			if _, err := newDirectory(c); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintln(stdout, path+": no fault found")
+		return err
+	case "export":
+		return export(ctx, c, exporting, stdout, stderr)
+	case "diff":
+		return diff(ctx, c, stdout, stderr)
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	return serve(ctx, c, log)
+}
+
+func printMIB(w io.Writer, root string) error {
+	oid, err := smi.ParseOID(root)
+	if err != nil {
+		return fmt.Errorf("--root-oid: %w", err)
+	}
+	text, err := mibs.Text(oid)
+	if err != nil {
+		return fmt.Errorf("--root-oid: %w", err)
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}

@@ -1,0 +1,137 @@
+// Package strict reads YAML in which nothing is guessed: an unknown key, a list
+// where a single value belongs, and a second document are refused with file,
+// line and reason.
+package strict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Text is a single value and where it stands.
+type Text struct {
+	Value string
+	Line  int // 0 = not given
+}
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (t *Text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return lineError{n.Line, "a single value belongs here"}
+	}
+	t.Value, t.Line = n.Value, n.Line
+	return nil
+}
+
+// Texts is a list of single values; one that stands alone is a list of one.
+type Texts []Text
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (l *Texts) UnmarshalYAML(n *yaml.Node) error {
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	for _, n := range nodes {
+		var t Text
+		if err := t.UnmarshalYAML(n); err != nil {
+			return err
+		}
+		*l = append(*l, t)
+	}
+	return nil
+}
+
+// lineError is a fault at a line of the file.
+type lineError struct {
+	line   int
+	reason string
+}
+
+func (e lineError) Error() string { return e.reason }
+
+// Decode reads the one document of a file into a struct of Text and the like.
+// The error lists every fault on a line of its own, as FILE:LINE: REASON.
+// knownKeys names the keys, for whoever wrote one that is not known.
+func Decode(path string, b []byte, into any, knownKeys string) error {
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return explain(path, err, knownKeys)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: there is a second YAML document: keep one", path)
+	}
+	return nil
+}
+
+// Faults gathers what is wrong with the values of a file.
+type Faults struct {
+	Path string
+	list []error
+}
+
+// Read hands a value that is given to set, and notes its error.
+func (f *Faults) Read(t Text, set func(string) error) {
+	if t.Line == 0 {
+		return
+	}
+	if err := set(t.Value); err != nil {
+		f.Add(t.Line, err)
+	}
+}
+
+// Add notes a fault at a line.
+func (f *Faults) Add(line int, err error) {
+	f.list = append(f.list, fmt.Errorf("%s:%d: %w", f.Path, line, err))
+}
+
+// Err returns all faults as one error, nil if there are none.
+func (f *Faults) Err() error { return errors.Join(f.list...) }
+
+// Absolute sets the path that a key names, which has to be absolute.
+func Absolute(key string, into *string) func(string) error {
+	return func(s string) error {
+		if !filepath.IsAbs(s) {
+			return fmt.Errorf("%s %q: use an absolute path", key, s)
+		}
+		*into = s
+		return nil
+	}
+}
+
+var (
+	unknownKey = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
+	otherFault = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+)
+
+// explain rewrites the errors of the YAML library.
+func explain(path string, err error, knownKeys string) error {
+	var at lineError
+	if errors.As(err, &at) {
+		return fmt.Errorf("%s:%d: %s", path, at.line, at.reason)
+	}
+	var types *yaml.TypeError
+	lines := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
+	if errors.As(err, &types) {
+		lines = types.Errors
+	}
+	faults := make([]error, len(lines))
+	for i, l := range lines {
+		if m := unknownKey.FindStringSubmatch(l); m != nil {
+			faults[i] = fmt.Errorf("%s:%s: unknown key %q: the keys are %s", path, m[1], m[2], knownKeys)
+		} else if m := otherFault.FindStringSubmatch(l); m != nil {
+			faults[i] = fmt.Errorf("%s:%s: %s", path, m[1], m[2])
+		} else {
+			faults[i] = fmt.Errorf("%s: %s", path, l)
+		}
+	}
+	return errors.Join(faults...)
+}
