@@ -1,0 +1,148 @@
+// Command webclient is the client of the lab: it asks a URL (http, tcp or udp)
+// for the name of the server behind it.
+//
+//	webclient -n COUNT URL     how often each server answered, one per line
+//	webclient -for TIME URL    each outage as it ends, until the time is over
+//
+// The first form fails if any answer is missing. Each question has a port of its
+// own: flows of UDP from the same one are the same to IPVS for minutes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"time"
+)
+
+func main() {
+	count := flag.Int("n", 1, "how often to ask, each time over a new connection")
+	span := flag.Duration("for", 0, "watch for this long instead")
+	timeout := flag.Duration("timeout", 5*time.Second, "how long to wait for an answer")
+	from := flag.String("from", "", "address to ask from, for tcp and udp")
+	flag.Parse()
+	u, err := url.Parse(flag.Arg(0))
+	if err == nil && u.Host == "" {
+		err = fmt.Errorf("usage: webclient [-n COUNT | -for TIME] URL")
+	}
+	c := client{url: u, timeout: *timeout}
+	if *from != "" {
+		c.from = net.ParseIP(*from)
+	}
+	switch {
+	case err != nil:
+	case *span > 0:
+		c.watch(*span)
+	default:
+		err = c.tally(*count)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "webclient:", err)
+		os.Exit(1)
+	}
+}
+
+// client asks one URL.
+type client struct {
+	url     *url.URL
+	timeout time.Duration
+	from    net.IP // nil = any address
+}
+
+// tally asks n times and prints who answered.
+func (c client) tally(n int) error {
+	answers := make(map[string]int)
+	for range n {
+		name, done, err := c.ask()
+		if err != nil {
+			return err
+		}
+		defer done() // not before the last question: the port is taken
+		answers[name]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(answers)) {
+		fmt.Println(answers[name], name)
+	}
+	return nil
+}
+
+// watch asks all the time and prints how long nobody answered.
+func (c client) watch(span time.Duration) {
+	end := time.Now().Add(span)
+	last, failures := time.Now(), 0
+	for time.Now().Before(end) {
+		name, done, err := c.ask()
+		if err != nil {
+			failures++
+			continue
+		}
+		done()
+		if failures > 0 {
+			fmt.Printf("outage of %v, %d failures, then %s\n", time.Since(last).Round(time.Millisecond), failures, name)
+		}
+		last, failures = time.Now(), 0
+		time.Sleep(20 * time.Millisecond)
+	}
+	if failures > 0 {
+		fmt.Printf("outage of %v, %d failures, not over\n", time.Since(last).Round(time.Millisecond), failures)
+	}
+}
+
+// ask returns who answers one question. done gives back the port.
+func (c client) ask() (name string, done func(), err error) {
+	if c.url.Scheme == "http" {
+		name, err = c.askHTTP()
+		return name, func() {}, err
+	}
+	d := net.Dialer{Timeout: c.timeout}
+	switch {
+	case c.from == nil:
+	case c.url.Scheme == "udp":
+		d.LocalAddr = &net.UDPAddr{IP: c.from}
+	default:
+		d.LocalAddr = &net.TCPAddr{IP: c.from}
+	}
+	conn, err := d.Dial(c.url.Scheme, c.url.Host)
+	if err != nil {
+		return "", nil, err
+	}
+	done = func() { conn.Close() }
+	if name, err = c.read(conn); err != nil {
+		done()
+	}
+	return name, done, err
+}
+
+func (c client) read(conn net.Conn) (string, error) {
+	_ = conn.SetDeadline(time.Now().Add(c.timeout))
+	if c.url.Scheme == "udp" {
+		if _, err := conn.Write([]byte("name?")); err != nil {
+			return "", err
+		}
+		b := make([]byte, 2048)
+		n, err := conn.Read(b)
+		return string(b[:n]), err
+	}
+	b, err := io.ReadAll(conn)
+	return string(b), err
+}
+
+func (c client) askHTTP() (string, error) {
+	h := http.Client{Timeout: c.timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := h.Get(c.url.String())
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s", c.url, r.Status)
+	}
+	return string(b), err
+}
