@@ -519,8 +519,8 @@ func TestFollowerFollowsAnOldBackup(t *testing.T) {
 	if err := s.Add(strings.Join(strings.Split(ldif(t, s.Base(), extra), "\n\n")[1:], "\n\n")); err != nil {
 		t.Fatal(err)
 	}
-	p.waitFor(changed(t, p.director.Kept(), extra))
 	p.waitWeight(1, 1, 77)
+	p.waitFor(changed(t, p.director.Kept(), extra))
 	s.Restore(backup)
 	p.waitFor(all)
 	p.waitState(lvs.DirectoryInSync)
