@@ -58,8 +58,9 @@ func (r serverRow) told() *told {
 	return &now
 }
 
-// reported adds to a change what was written of the monitor's word.
-func (r serverRow) reported(c *lvs.Change) {
+// reported adds to a change what was written of the monitor's word, and says
+// whether there was any.
+func (r serverRow) reported(c *lvs.Change) bool {
 	w := r.written
 	report := lvs.Report{ServerID: lvs.ServerID{Service: r.service.Service.Key, Server: r.Server.Key}}
 	if w.advised != unsaid {
@@ -71,9 +72,11 @@ func (r serverRow) reported(c *lvs.Change) {
 	if w.detail != unsaidText {
 		report.Detail = &w.detail
 	}
-	if report.Advised != nil || report.Health != nil || report.Detail != nil {
-		c.Reports = append(c.Reports, report)
+	if report.Advised == nil && report.Health == nil && report.Detail == nil {
+		return false
 	}
+	c.Reports = append(c.Reports, report)
+	return true
 }
 
 func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
@@ -170,9 +173,9 @@ func putServer(c *lvs.Change, e mib.Edit[serverRow]) error {
 	case external && !e.Activated && !row.service.External:
 		return refuse(smi.InconsistentValue, adoptFirst)
 	}
-	e.New.reported(c)
-	if !external && e.Existed && e.New.Server == e.Old.Server {
-		return nil
+	report := e.New.reported(c)
+	if !external && e.Existed && e.New.Server == e.Old.Server && (report || e.Old.Note == "") {
+		return nil // else the same again is meant for the directory, which has something else
 	}
 	put := e.New.Server
 	if put.Storage == lvs.Other {

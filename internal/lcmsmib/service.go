@@ -105,7 +105,7 @@ func putService(c *lvs.Change, e mib.Edit[serviceRow]) error {
 		if e.New.Service.Storage == lvs.Other {
 			e.New.Service.Storage = lvs.NonVolatile
 		}
-	case e.Existed && e.New.Service == e.Old.Service:
+	case e.Existed && e.New.Service == e.Old.Service && e.Old.Note == "": // as with a server
 		return nil
 	}
 	normalise(&e.New.Service)

@@ -48,6 +48,14 @@ func TestOutage(t *testing.T) {
 	if got := s.inDirectory(firstDN, "lcmsAdminStatus"); got != "" && got != "up" {
 		t.Errorf("the directory has adminStatus %s", got)
 	}
+	// The same again is meant for the directory.
+	s.set(`lcmsServerAdminStatus.` + first + ` i 2`)
+	if got := s.inDirectory(firstDN, "lcmsAdminStatus"); got != "drain" {
+		t.Errorf("the directory has adminStatus %q", got)
+	}
+	if reason, err := value(s.Director, "lcmsServerWeightReason."+first); err != nil || strings.Contains(reason, "override") {
+		t.Errorf("lcmsServerWeightReason is %q, %v", reason, err)
+	}
 	s.set(`lcmsServerAdminStatus.`+first+` i 1`, `lcmsServerWeight.`+first+` u 8`)
 	s.must("lcmsServerOperWeight."+first, "8")
 	if got := s.inDirectory(firstDN, "lcmsWeight"); got != "8" {

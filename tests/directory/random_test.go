@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -70,7 +71,7 @@ func TestRandomChanges(t *testing.T) {
 			}
 			if _, err = s.Set(vbs...); err == nil {
 				want[key] = weight
-				s.promote(object, weight)
+				s.promote(object, dn, weight)
 			}
 		case action < 9 && there: // by SNMP: the server goes, the service with its last one
 			object := fmt.Sprintf(`lcmsServerRowStatus."%s"."%s" i 6`, service, server)
@@ -144,7 +145,7 @@ func TestRandomChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	want[last] = "7"
-	s.promote(object, "7")
+	s.promote(object, "lcmsKey=10.0.1.1:80,lcmsKey=tcp:192.0.2.60:80,ou=virtual_service,"+s.slapd.Base(), "7")
 	delete(doubts, last)
 	for key, dn := range doubts {
 		s.learn(want, key, dn)
@@ -152,25 +153,60 @@ func TestRandomChanges(t *testing.T) {
 	s.agrees(want)
 }
 
-// promote sees to it that a weight is in the directory: one that was set while no
-// server took writes is an override, and the row is written when it is set again.
-func (s *scene) promote(object, weight string) {
+// promote sees to it that a weight that was set is in the directory. One that was
+// set while no server took writes is an override, which gives way to what the
+// directory turns out to have, and is written when it is set again. Anything else
+// that was answered has to be there at once.
+func (s *scene) promote(object, dn, weight string) {
 	s.Helper()
 	err := director.Poll(s.Limit(), func() error {
-		reason, err := value(s.Director, "lcmsServerWeightReason."+object)
-		if err != nil || !strings.Contains(reason, "override") {
+		e, err := s.slapd.Read(dn, "lcmsWeight")
+		var r *ldaptest.Refusal
+		switch {
+		case err == nil && e.Value("lcmsWeight") == weight:
+			return nil
+		case err != nil && !errors.As(err, &r):
 			return err
 		}
-		for _, w := range []string{"1001", weight} { // the same again would be no change
-			if _, err := s.Set("lcmsServerWeight." + object + " u " + w); err != nil {
-				return err
-			}
+		if lost := s.lost(object, weight); lost != "" {
+			return director.Final{Err: fmt.Errorf("a SET of %s to %s was answered, and then: %s", object, weight, lost)}
+		}
+		if _, err := s.Set("lcmsServerWeight." + object + " u " + weight); err != nil {
+			return err
 		}
 		return errors.New("it was an override")
 	})
 	if err != nil {
 		s.Fatal(err)
 	}
+}
+
+// lost returns the line of lcmsRequestTable that says how the directory came to
+// have something else than it had taken from the last SET of a weight.
+func (s *scene) lost(object, weight string) string {
+	s.Helper()
+	column := func(name string) (values []string) {
+		vbs, err := s.BulkWalk("lcmsRequest" + name)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, v := range vbs {
+			values = append(values, v.Value)
+		}
+		return values
+	}
+	objects, sources, olds, news := column("Object"), column("Source"), column("OldValue"), column("NewValue")
+	had := regexp.MustCompile(`\bweight ` + weight + `\b`)
+	found := ""
+	for i := range min(len(objects), len(sources), len(olds), len(news)) {
+		switch line := fmt.Sprintf("%s %s: %s to %s", sources[i], objects[i], olds[i], news[i]); {
+		case sources[i] == "1" && strings.Contains(objects[i], "lcmsServerWeight."+object):
+			found = ""
+		case sources[i] == "2" && strings.Contains(objects[i], "lcmsServerRowStatus."+object) && had.MatchString(olds[i]):
+			found = line
+		}
+	}
+	return found
 }
 
 // learn takes into the model what the directory says of a server.
