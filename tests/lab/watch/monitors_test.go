@@ -104,11 +104,9 @@ func TestMonitors(t *testing.T) {
 	webs[3].kill()
 	one.weigh(map[string]int{real(1): 20, real(2): 20, real(3): 0})
 	lost := two.told(0, "lcmsMonitorLost", "", "")
+	two.want(ofServer(real(1), "Health"), "1") // it may not have been the first to grow old
 	if got := age(two, 1); got < 29 {
 		t.Errorf("the monitor is missed after %d s", got)
-	}
-	if got := two.get(ofServer(real(1), "Health")); got != "1" {
-		t.Errorf("the monitor is lost, and the health is %s, not unknown", got)
 	}
 	// The director that is cut off goes on as it was, and the other one is told.
 	two.weigh(all)
