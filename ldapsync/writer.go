@@ -28,13 +28,14 @@ type Writer struct {
 	base    Base
 	own     Place // the director's own host
 
-	turn  chan struct{} // held by whoever writes
-	uri   string        // the server that is written to
-	conn  *Conn         // nil: to be dialled
-	plain bool          // the server knows no transactions
-	mark  mark          // as last read or written over conn
-	doubt *doubt        // a write that nobody knows the outcome of
-	torn  []operation   // that were announced and not made
+	turn    chan struct{} // held by whoever writes
+	uri     string        // the server that is written to
+	conn    *Conn         // nil: to be dialled
+	plain   bool          // the server knows no transactions, or none that can be trusted
+	learned bool          // the server has numbered all attributes, or need not
+	mark    mark          // as last read or written over conn
+	doubt   *doubt        // a write that nobody knows the outcome of
+	torn    []operation   // that were announced and not made
 }
 
 // doubt is a write without an answer.
@@ -95,6 +96,10 @@ func (w *Writer) Write(ctx context.Context, change *lvs.Change, before *lvs.Conf
 	if len(list) == 0 && machine == nil {
 		return nil
 	}
+	if err := w.learnVocabulary(ctx); err != nil {
+		return err
+	}
+	whole = whole && !w.plain
 	id := newRequestID(by.ID)
 	end := func(bool) {}
 	if w.Announce != nil {
@@ -218,7 +223,7 @@ func (w *Writer) connect(ctx context.Context) error {
 	w.conn = c
 	err = c.Do(ctx, func() error {
 		can, err := readAbilities(c.Conn)
-		w.plain = !can.Transactions
+		w.plain, w.learned = !can.Transactions, false
 		return err
 	})
 	if err == nil {
