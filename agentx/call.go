@@ -11,42 +11,67 @@ import (
 type calls struct {
 	mu      sync.Mutex
 	last    uint32 // packet id
-	waiting map[uint32]chan reply
+	waiting map[uint32]place
 }
 
-// reply is a Response with the session id of its header, which only Open
-// needs.
-type reply struct {
+// batch is requests that were sent together, with their outcomes. Whoever waits
+// for them is woken once, by the last.
+type batch struct {
+	outcomes []outcome
+	left     int           // that have none yet
+	done     chan struct{} // closed when none is left
+}
+
+// place is one request of a batch.
+type place struct {
+	of *batch
+	at int
+}
+
+// outcome is a Response with the session id of its header, which only Open
+// needs, or why there is none.
+type outcome struct {
 	session uint32
 	pdu     *ResponsePDU
+	err     error
 }
 
-func newCalls() *calls { return &calls{waiting: make(map[uint32]chan reply)} }
+func newCalls() *calls { return &calls{waiting: make(map[uint32]place)} }
 
-// add makes a packet id and the channel on which its Response will come.
-func (c *calls) add() (id uint32, ch chan reply) {
+// add makes a batch of n, and the packet id of its first request; the others
+// have the ids that follow.
+func (c *calls) add(n int) (first uint32, b *batch) {
+	b = &batch{outcomes: make([]outcome, n), left: n, done: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last++
-	ch = make(chan reply, 1)
-	c.waiting[c.last] = ch
-	return c.last, ch
+	first = c.last + 1
+	for at := range n {
+		c.last++
+		c.waiting[c.last] = place{b, at}
+	}
+	return first, b
 }
 
-func (c *calls) remove(id uint32) {
+// end gives all that wait of a batch an error, and returns the outcomes.
+func (c *calls) end(first uint32, b *batch, err error) []outcome {
+	for at := range b.outcomes {
+		c.settle(first+uint32(at), outcome{err: err})
+	}
+	return b.outcomes
+}
+
+// settle gives a request its outcome, if it still waits for one.
+func (c *calls) settle(id uint32, o outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	p, ok := c.waiting[id]
+	if !ok {
+		return
+	}
 	delete(c.waiting, id)
-}
-
-// deliver gives a Response to its caller, if that one still waits.
-func (c *calls) deliver(h Header, p *ResponsePDU) {
-	c.mu.Lock()
-	ch := c.waiting[h.PacketID]
-	delete(c.waiting, h.PacketID)
-	c.mu.Unlock()
-	if ch != nil {
-		ch <- reply{h.SessionID, p}
+	p.of.outcomes[p.at] = o
+	if p.of.left--; p.of.left == 0 {
+		close(p.of.done)
 	}
 }
 
@@ -61,29 +86,46 @@ type link struct {
 
 // call sends a request and waits for its Response. It fails with ctx, with the
 // connection, after the time limit, or with a *ResponseError.
-func (l *link) call(ctx context.Context, p PDU) (reply, error) {
-	id, ch := l.calls.add()
-	defer l.calls.remove(id)
-	b, err := Append(nil, Header{Flags: l.order, SessionID: l.session.Load(), PacketID: id}, p)
-	if err != nil {
-		return reply{}, err
+func (l *link) call(ctx context.Context, p PDU) (outcome, error) {
+	o := l.exchange(ctx, p)[0]
+	return o, o.err
+}
+
+// exchange is call for several requests, which are sent at once and wait for
+// their Responses together.
+func (l *link) exchange(ctx context.Context, pdus ...PDU) []outcome {
+	first, batch := l.calls.add(len(pdus))
+	var packets []byte
+	for at, p := range pdus {
+		id := first + uint32(at)
+		b, err := Append(packets, Header{Flags: l.order, SessionID: l.session.Load(), PacketID: id}, p)
+		if err != nil {
+			l.calls.settle(id, outcome{err: err})
+			continue
+		}
+		packets = b
 	}
-	if err := l.conn.write(b); err != nil {
-		return reply{}, err
+	if len(packets) > 0 {
+		if err := l.conn.write(packets); err != nil {
+			return l.calls.end(first, batch, err)
+		}
 	}
 	timer := time.NewTimer(l.limit)
 	defer timer.Stop()
+	kind := pdus[0].Type()
 	select {
-	case r := <-ch:
-		if r.pdu.Error != 0 {
-			return r, &ResponseError{Request: p.Type(), Code: r.pdu.Error, Index: int(r.pdu.Index)}
-		}
-		return r, nil
+	case <-batch.done:
 	case <-l.lost:
-		return reply{}, fmt.Errorf("%s: %w: %w", p.Type(), ErrNotConnected, l.err)
+		l.calls.end(first, batch, fmt.Errorf("%s: %w: %w", kind, ErrNotConnected, l.err))
 	case <-timer.C:
-		return reply{}, fmt.Errorf("%s: %w within %s", p.Type(), ErrTimeout, l.limit)
+		l.calls.end(first, batch, fmt.Errorf("%s: %w within %s", kind, ErrTimeout, l.limit))
 	case <-ctx.Done():
-		return reply{}, fmt.Errorf("%s: %w", p.Type(), ctx.Err())
+		l.calls.end(first, batch, fmt.Errorf("%s: %w", kind, ctx.Err()))
 	}
+	for at := range batch.outcomes {
+		if o := &batch.outcomes[at]; o.err == nil && o.pdu.Error != 0 {
+			o.err = &ResponseError{Request: kind, Code: o.pdu.Error, Index: int(o.pdu.Index)}
+		}
+	}
+	return batch.outcomes
 }

@@ -267,7 +267,7 @@ func (d *dispatcher) response(h Header, payload []byte) error {
 		d.protocolError(fmt.Errorf("answer of the master for session %d, ours is %d", h.SessionID, d.session.Load()))
 		return nil
 	}
-	d.calls.deliver(h, &p)
+	d.calls.settle(h.PacketID, outcome{session: h.SessionID, pdu: &p})
 	return nil
 }
 

@@ -13,11 +13,17 @@ var (
 	snmpTrapOID = smi.OID{1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0}
 )
 
+// current returns the link of the session that is open at the moment, nil if none
+// is.
+func (s *Session) current() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link
+}
+
 // call sends a request on the session that is open at the moment.
 func (s *Session) call(ctx context.Context, p PDU) (*ResponsePDU, error) {
-	s.mu.Lock()
-	l := s.link
-	s.mu.Unlock()
+	l := s.current()
 	if l == nil {
 		return nil, ErrNotConnected
 	}
@@ -33,14 +39,38 @@ func (s *Session) call(ctx context.Context, p PDU) (*ResponsePDU, error) {
 // The wait is the pace: net-snmp loses notifications that come faster than it
 // answers. A few calls at the same time are fine.
 func (s *Session) Notify(ctx context.Context, context string, vbs []smi.Varbind) error {
-	if !startsWithTrapOID(vbs) {
-		return errors.New("agentx: a notification must start with snmpTrapOID.0, or with sysUpTime.0 and snmpTrapOID.0")
+	return s.NotifyAll(ctx, context, [][]smi.Varbind{vbs})[0]
+}
+
+// NotifyAll is Notify for a few notifications, which are sent together and in
+// order. It returns what Notify would return for each.
+func (s *Session) NotifyAll(ctx context.Context, context string, list [][]smi.Varbind) []error {
+	errs := make([]error, len(list))
+	pdus, at := make([]PDU, 0, len(list)), make([]int, 0, len(list))
+	for i, vbs := range list {
+		if !startsWithTrapOID(vbs) {
+			errs[i] = errors.New("agentx: a notification must start with snmpTrapOID.0, or with sysUpTime.0 and snmpTrapOID.0")
+			continue
+		}
+		pdus, at = append(pdus, &NotifyPDU{Context: context, Varbinds: vbs}), append(at, i)
 	}
-	_, err := s.call(ctx, &NotifyPDU{Context: context, Varbinds: vbs})
-	if err == nil {
-		s.stats.notifications.Add(1)
+	if len(pdus) == 0 {
+		return errs
 	}
-	return err
+	l := s.current()
+	if l == nil {
+		for _, i := range at {
+			errs[i] = ErrNotConnected
+		}
+		return errs
+	}
+	for j, o := range l.exchange(ctx, pdus...) {
+		errs[at[j]] = o.err
+		if o.err == nil {
+			s.stats.notifications.Add(1)
+		}
+	}
+	return errs
 }
 
 func startsWithTrapOID(vbs []smi.Varbind) bool {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lcms-project/lcms/agentx"
+	"github.com/lcms-project/lcms/agentx/smi"
 	"github.com/lcms-project/lcms/internal/config"
 	"github.com/lcms-project/lcms/internal/control"
 	"github.com/lcms-project/lcms/internal/ipvs"
@@ -42,8 +43,12 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		session *agentx.Session
 	)
 	queue := notify.New(notify.Options{
-		Send: func(ctx context.Context, e control.Event, sequence uint32) error {
-			return session.Notify(ctx, "", module.Notification(e, sequence))
+		Send: func(ctx context.Context, events []notify.Numbered) []error {
+			list := make([][]smi.Varbind, len(events))
+			for i, e := range events {
+				list[i] = module.Notification(e.Event, e.Sequence)
+			}
+			return session.NotifyAll(ctx, "", list)
 		},
 		Settings: func() lvs.Settings { return ctl.Snapshot().Director.Settings },
 		Log:      log,

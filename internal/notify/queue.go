@@ -17,10 +17,10 @@ const DefaultRows = 1000
 
 // Options are what a Queue needs.
 type Options struct {
-	// Send gives an event to the master and waits for its answer. A
-	// *agentx.ResponseError means that the master does not want it; after any
-	// other error it is sent again.
-	Send func(ctx context.Context, e control.Event, sequence uint32) error
+	// Send gives a few events to the master, in order, and waits for its answers:
+	// it returns the error of each. A *agentx.ResponseError means that the master
+	// does not want it; after any other error it is sent again.
+	Send func(ctx context.Context, events []Numbered) []error
 	// Settings returns what the operator wants. It must not wait.
 	Settings func() lvs.Settings
 	Log      *slog.Logger
@@ -65,13 +65,13 @@ type rowKey struct {
 // topic.
 type row struct {
 	key   rowKey
-	items []item
+	items []Numbered
 }
 
-// item is an event on its way. It keeps the number of the first attempt.
-type item struct {
+// Numbered is an event on its way. It keeps the number of the first attempt.
+type Numbered struct {
 	control.Event
-	sequence uint32 // 0 before the first attempt
+	Sequence uint32 // 0 before the first attempt
 }
 
 // New returns an empty queue.
@@ -111,7 +111,7 @@ func (q *Queue) Add(e control.Event) {
 		q.stats.Queued--
 		q.replaced()
 	}
-	r.items = append(r.items, item{Event: e})
+	r.items = append(r.items, Numbered{Event: e})
 	q.stats.Queued++
 	select {
 	case q.wake <- struct{}{}:
@@ -122,7 +122,7 @@ func (q *Queue) Add(e control.Event) {
 // take removes the event that is next; ok is false when there is none. more
 // says whether the rate lets another one follow at once. The event counts as one
 // that waits until count or giveBack.
-func (q *Queue) take(more bool) (it item, ok bool) {
+func (q *Queue) take(more bool) (it Numbered, ok bool) {
 	settings := q.opts.Settings()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,19 +138,19 @@ func (q *Queue) take(more bool) (it item, ok bool) {
 			q.stats.Queued--
 			continue
 		}
-		if it.sequence == 0 {
+		if it.Sequence == 0 {
 			q.last++
 			q.last = max(q.last, 1) // 0 is no number
-			it.sequence = q.last
+			it.Sequence = q.last
 		}
 		return it, true
 	}
-	return item{}, false
+	return Numbered{}, false
 }
 
 // giveBack puts an event that could not be sent in front again, unless a newer
 // one has taken its place.
-func (q *Queue) giveBack(it item) {
+func (q *Queue) giveBack(it Numbered) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := keyOf(&it.Event)
@@ -215,7 +215,7 @@ func topic(k control.EventKind) control.EventKind {
 
 // find returns the position of what waits of the same topic, -1 if nothing does.
 func (r *row) find(k control.EventKind) int {
-	return slices.IndexFunc(r.items, func(it item) bool { return topic(it.Kind) == topic(k) })
+	return slices.IndexFunc(r.items, func(it Numbered) bool { return topic(it.Kind) == topic(k) })
 }
 
 // keyOf returns the row that an event is about. Changes of several objects are

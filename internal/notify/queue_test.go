@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -36,7 +35,15 @@ type receiver struct {
 	times    []time.Time
 }
 
-func (r *receiver) send(ctx context.Context, e control.Event, sequence uint32) error {
+func (r *receiver) send(ctx context.Context, events []Numbered) []error {
+	errs := make([]error, len(events))
+	for i, e := range events {
+		errs[i] = r.accept(ctx, e)
+	}
+	return errs
+}
+
+func (r *receiver) accept(ctx context.Context, e Numbered) error {
 	r.mu.Lock()
 	delay := r.delay
 	r.mu.Unlock()
@@ -45,11 +52,11 @@ func (r *receiver) send(ctx context.Context, e control.Event, sequence uint32) e
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.numbers = append(r.numbers, sequence)
+	r.numbers = append(r.numbers, e.Sequence)
 	if r.err != nil {
 		return r.err
 	}
-	r.got = append(r.got, text(e))
+	r.got = append(r.got, text(e.Event))
 	r.times = append(r.times, time.Now())
 	return nil
 }
@@ -256,8 +263,10 @@ func TestAttemptsKeepTheirNumber(t *testing.T) {
 		time.Sleep(10 * retryAfter)
 		r.set(func() { r.err = nil })
 		settle()
-		if want := []uint32{1, 2}; len(r.got) != 2 || len(r.numbers) < 10 || !slices.Equal(slices.Compact(r.numbers), want) {
-			t.Errorf("got %q with the numbers %v", r.got, r.numbers)
+		attempts := len(r.numbers)
+		slices.Sort(r.numbers)
+		if want := []uint32{1, 2}; len(r.got) != 2 || attempts < 10 || !slices.Equal(slices.Compact(r.numbers), want) {
+			t.Errorf("got %q in %d attempts with the numbers %v", r.got, attempts, r.numbers)
 		}
 	})
 }
@@ -290,7 +299,7 @@ func TestAddNeverWaits(t *testing.T) {
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		if len(q.rows) > 100 || q.order.Len() != len(q.rows) || q.stats.Queued > 201 { // one of them is being sent
+		if len(q.rows) > 100 || q.order.Len() != len(q.rows) || q.stats.Queued > 200+window { // some of them are being sent
 			t.Errorf("%d rows and %d events wait", len(q.rows), q.stats.Queued)
 		}
 	})
@@ -441,11 +450,15 @@ func TestWhatWasOnItsWayIsSentAgain(t *testing.T) {
 	})
 	q := New(Options{
 		Log: slog.New(slog.DiscardHandler), Settings: func() lvs.Settings { return lvs.Settings{} },
-		Send: func(ctx context.Context, _ control.Event, sequence uint32) error {
-			return session.Notify(ctx, "", []smi.Varbind{
-				{Name: smi.MustParseOID("1.3.6.1.6.3.1.1.4.1.0"), Value: smi.ObjectIdentifier(smi.OID{1, 3})},
-				{Name: smi.OID{1, 3, 1}, Value: smi.Unsigned32(sequence)},
-			})
+		Send: func(ctx context.Context, events []Numbered) []error {
+			var list [][]smi.Varbind
+			for _, e := range events {
+				list = append(list, []smi.Varbind{
+					{Name: smi.MustParseOID("1.3.6.1.6.3.1.1.4.1.0"), Value: smi.ObjectIdentifier(smi.OID{1, 3})},
+					{Name: smi.OID{1, 3, 1}, Value: smi.Unsigned32(e.Sequence)},
+				})
+			}
+			return session.NotifyAll(ctx, "", list)
 		},
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -466,8 +479,10 @@ func TestWhatWasOnItsWayIsSentAgain(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if want := []uint64{1, 2, 3, 3, 4, 5}; !slices.Equal(seen, want) {
-		t.Errorf("the master saw %v, want %v", seen, want)
+	// Up to where the connection was lost everything was answered; from there on
+	// nobody knows.
+	if from := slices.Index(seen, 3); from != 2 || !slices.Equal(seen[:2], []uint64{1, 2}) || !slices.Equal(seen[len(seen)-3:], []uint64{3, 4, 5}) || len(seen) > 5+window-2 {
+		t.Errorf("the master saw %v", seen)
 	}
 }
 
@@ -476,7 +491,7 @@ type nobody struct{}
 func (nobody) View(string) (agentx.View, bool) { return nil, false }
 
 func TestChangesOfSeveralObjectsAreNotCoalesced(t *testing.T) {
-	q := New(Options{Settings: func() lvs.Settings { return lvs.Settings{} }, Send: func(context.Context, control.Event, uint32) error { return errors.New("not used") }})
+	q := New(Options{Settings: func() lvs.Settings { return lvs.Settings{} }, Send: func(context.Context, []Numbered) []error { panic("not used") }})
 	object := []uint32{1, 3, 6}
 	q.Add(control.Event{Kind: control.ConfigChange, Object: object, Request: 1})
 	q.Add(control.Event{Kind: control.ConfigChange, Object: object, Request: 2})

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lcms-project/lcms/agentx"
@@ -46,35 +47,71 @@ func (q *Queue) Run(ctx context.Context) error {
 		if lost := q.Stats().Dropped; complaints.due(lost, time.Now()) {
 			q.opts.Log.Warn("notifications were lost: too many waited for snmpd; managers should walk lcmsAlarmTable", "lost", lost)
 		}
-		if wait := rate.wait(q.opts.Settings().NotificationRate, time.Now()); wait > 0 {
+		batch, wait := q.next(&rate)
+		switch {
+		case len(batch) > 0:
+		case wait > 0:
 			sleep(running, wait)
 			continue
-		}
-		it, ok := q.take(rate.more())
-		if !ok {
+		default:
 			select {
 			case <-ctx.Done():
 			case <-q.wake:
 			}
 			continue
 		}
-		err := q.opts.Send(sending, it.Event, it.sequence)
+		if q.send(sending, batch, &rate) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		sleep(ctx, retryAfter)
+	}
+}
+
+// window is how many notifications are with the master at a time: it is woken
+// once for all of them. It loses some when there are many.
+const window = 4
+
+// next takes what may be sent now. If that is nothing because of the limit of
+// the rate, it returns how long to wait.
+func (q *Queue) next(rate *bucket) (batch []Numbered, wait time.Duration) {
+	for len(batch) < window {
+		if wait = rate.wait(q.opts.Settings().NotificationRate, time.Now()); wait > 0 {
+			break
+		}
+		it, ok := q.take(rate.more())
+		if !ok {
+			break
+		}
+		rate.spend()
+		batch = append(batch, it)
+	}
+	return batch, wait
+}
+
+// send sends what was taken, and gives back, in their order, those of which
+// nobody knows what became. It reports whether there were none.
+func (q *Queue) send(ctx context.Context, batch []Numbered, rate *bucket) (all bool) {
+	all = true
+	errs := q.opts.Send(ctx, batch)
+	for i, it := range slices.Backward(batch) {
 		var refused *agentx.ResponseError
-		switch {
+		switch err := errs[i]; {
 		case err == nil:
-			rate.spend()
 			q.count(&q.stats.Sent)
 		case errors.As(err, &refused) && refused.Code != agentx.NotOpen:
+			rate.refund()
 			q.count(&q.stats.Dropped)
 			q.opts.Log.Error("the master agent does not take a notification", "error", err)
 		default:
+			rate.refund()
 			q.giveBack(it)
-			if ctx.Err() != nil {
-				return nil
-			}
-			sleep(ctx, retryAfter)
+			all = false
 		}
 	}
+	return all
 }
 
 // count counts what became of the event that was taken.
@@ -123,7 +160,8 @@ func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 // more reports whether a token is left after the next one.
 func (b *bucket) more() bool { return b.rate == 0 || b.tokens >= 2 }
 
-func (b *bucket) spend() { b.tokens-- }
+func (b *bucket) spend()  { b.tokens-- }
+func (b *bucket) refund() { b.tokens++ }
 
 // complaint says when it is time to complain again about what grows.
 type complaint struct {
