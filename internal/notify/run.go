@@ -72,7 +72,7 @@ func (q *Queue) Run(ctx context.Context) error {
 
 // window is how many notifications are with the master at a time: it is woken
 // once for all of them. It loses some when there are many.
-const window = 4
+const window = 8
 
 // next takes what may be sent now. If that is nothing because of the limit of
 // the rate, it returns how long to wait.
