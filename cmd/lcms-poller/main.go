@@ -13,13 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lcms-project/lcms/internal/poller"
 	"github.com/lcms-project/lcms/internal/poller/config"
+	"github.com/lcms-project/lcms/internal/systemd"
 )
 
 // version is stamped by the Makefile.
@@ -99,41 +98,12 @@ func run(args []string, stdout *os.File, stderr io.Writer) error {
 	stdlog.SetOutput(io.Discard)
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	log.Info("watching", "version", version, "directors", len(c.Directors))
-	tellSystemd(log, daemon.SdNotifyReady)
+	systemd.Ready(log)
 	p := poller.New(c, version, log)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Run(ctx) })
-	g.Go(func() error { return watchdog(ctx, p, log) })
+	g.Go(func() error { return systemd.Watchdog(ctx, log, p.Turning) })
 	err = g.Wait()
-	tellSystemd(log, daemon.SdNotifyStopping)
+	systemd.Stopping(log)
 	return err
-}
-
-// watchdog tells systemd that the monitor still turns, if it asks.
-func watchdog(ctx context.Context, p *poller.Poller, log *slog.Logger) error {
-	within, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		return fmt.Errorf("systemd's watchdog: %w", err)
-	}
-	if within == 0 {
-		return nil
-	}
-	ticker := time.NewTicker(within / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if p.Turning(within) {
-				tellSystemd(log, daemon.SdNotifyWatchdog)
-			}
-		}
-	}
-}
-
-func tellSystemd(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("cannot notify systemd", "error", err)
-	}
 }

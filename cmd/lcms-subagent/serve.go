@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lcms-project/lcms/agentx"
@@ -20,6 +19,7 @@ import (
 	"github.com/lcms-project/lcms/internal/localstore"
 	"github.com/lcms-project/lcms/internal/lvs"
 	"github.com/lcms-project/lcms/internal/notify"
+	"github.com/lcms-project/lcms/internal/systemd"
 	"github.com/lcms-project/lcms/ldapsync"
 	"github.com/lcms-project/lcms/mibs"
 )
@@ -114,13 +114,13 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		case <-ctl.Ready():
 		}
 		log.Info("serving", "version", version, "agentx", c.AgentXNetwork+":"+c.AgentXAddress, "root", root.String())
-		tellSystemd(log, daemon.SdNotifyReady)
+		systemd.Ready(log)
 		return session.Run(serving)
 	})
-	g.Go(func() error { return watchdog(ctx, ctl, log) })
+	g.Go(func() error { return systemd.Watchdog(ctx, log, ctl.Turning) })
 	g.Go(func() error { return tuneCollector(ctx) })
 	err = g.Wait()
-	tellSystemd(log, daemon.SdNotifyStopping)
+	systemd.Stopping(log)
 	return err
 }
 
@@ -159,34 +159,5 @@ func makeTraffic(ctx context.Context, k *memory.Kernel, connections uint64) erro
 		case <-ticker.C:
 			k.Advance(step)
 		}
-	}
-}
-
-// watchdog tells systemd that the control loop still turns, if it asks.
-func watchdog(ctx context.Context, ctl *control.Control, log *slog.Logger) error {
-	within, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		return fmt.Errorf("systemd's watchdog: %w", err)
-	}
-	if within == 0 {
-		return nil
-	}
-	ticker := time.NewTicker(within / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if ctl.Turning(within) {
-				tellSystemd(log, daemon.SdNotifyWatchdog)
-			}
-		}
-	}
-}
-
-func tellSystemd(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("cannot notify systemd", "error", err)
 	}
 }
