@@ -22,7 +22,6 @@ func followLoad(t *testing.T, calm time.Duration) {
 	vbs := service([]int{1, 2, 3}, "WeightPolicy i capacity")
 	var hogs []func(int)
 	for n := 1; n <= 3; n++ {
-		serve(t, n)
 		hogs = append(hogs, busy(t, n))
 		vbs = append(append(vbs, host(n)...), ofServer(real(n), fmt.Sprintf("Host s real%d", n)))
 	}
@@ -32,7 +31,8 @@ hosts: [{networks: 10.0.2.0/24, community-file: FILE/`+forHosts+`}]
 load: {interval: 2s, timeout: 5s}
 weights: {interval: 2s, smoothing: 5s}
 `, 1)
-	client := start(t, "client", lab.Program("webclient"), "-timeout", "30s", "-for", "1h", url)
+	// They have two thirds of the time of the processors to do.
+	client := start(t, "client", lab.Program("webclient"), "-timeout", "30s", "-for", "1h", "-rate", "40", url+"work")
 
 	// share returns what part of the weights in the kernel a server has.
 	share := func(n int) float64 {
@@ -59,6 +59,7 @@ weights: {interval: 2s, smoothing: 5s}
 	little := func(s float64) bool { return s < 0.22 }
 	m.shows(real(1), "capacity", "%")
 	reach("a third", even)
+	before := client.within(t, func(p99 int) bool { return p99 < 1500 })
 
 	// How many connections the guest manages differs from one machine to another: the
 	// hog uses as much as they do. The hosts are alike when real1 has a seventh of them.
@@ -77,6 +78,7 @@ weights: {interval: 2s, smoothing: 5s}
 		return fmt.Errorf("nothing uses the processor of real1: %+v", at.Servers)
 	})
 	hogs[0](int(math.Ceil(86 * used)))
+	during := client.within(t, func(p99 int) bool { return p99 > 2*before })
 	reach("less than a quarter", little)
 	// What it is, is seen by whoever walks the MIB.
 	eventually(t, func() error {
@@ -98,6 +100,11 @@ weights: {interval: 2s, smoothing: 5s}
 			t.Errorf("the load of real%d was never reported", n)
 		}
 	}
+
+	// Who asks has good answers again, although real1 is as slow as before.
+	during = max(during, client.worst(t))
+	after := client.within(t, func(p99 int) bool { return p99 < during/2 && p99 < 2000 })
+	t.Logf("99 of 100 answers took %d ms at most, with the hog %d ms, and %d ms when the weights had followed", before, during, after)
 
 	// It stays there: no swinging.
 	lowest, highest, turns := 1.0, 0.0, 0
@@ -126,9 +133,47 @@ weights: {interval: 2s, smoothing: 5s}
 
 	hogs[0](0)
 	reach("a third again", even)
-	if said := client.out.String(); said != "" {
-		t.Errorf("the client had no service meanwhile: %s", said)
+	for line := range strings.Lines(client.out.String()) {
+		if !strings.Contains(line, " failures 0 ") {
+			t.Errorf("the client says: %s", line)
+		}
 	}
+}
+
+// p99s returns what the client has found: how many milliseconds all but one of a
+// hundred answers took.
+func (d *daemon) p99s(t *testing.T) (list []int) {
+	t.Helper()
+	for line := range strings.Lines(d.out.String()) {
+		var answers, failures, p50, p99 int
+		if _, err := fmt.Sscanf(line, "answers %d failures %d p50 %d ms p99 %d ms", &answers, &failures, &p50, &p99); err != nil {
+			t.Fatalf("the client says %q", line)
+		}
+		list = append(list, p99)
+	}
+	return list
+}
+
+// within waits until the client finds something, from now on.
+func (d *daemon) within(t *testing.T, fits func(p99 int) bool) (p99 int) {
+	t.Helper()
+	from := len(d.p99s(t)) + 1 // what is being counted now began earlier
+	eventually(t, func() error {
+		list := d.p99s(t)
+		for _, p99 = range list[min(from, len(list)):] {
+			if fits(p99) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the client finds %v ms, of them from number %d on", list, from)
+	})
+	return p99
+}
+
+// worst returns the longest that it has found.
+func (d *daemon) worst(t *testing.T) int {
+	t.Helper()
+	return slices.Max(d.p99s(t))
 }
 
 func (s *site) walk(object string) []director.Varbind {

@@ -105,9 +105,9 @@ func (d *daemon) kill() {
 }
 
 // serve has real server n serve HTTP, and waits until it does.
-func serve(t *testing.T, n int) *daemon {
+func serve(t *testing.T, n int, options ...string) *daemon {
 	t.Helper()
-	d := start(t, fmt.Sprintf("real%d", n), lab.Program("webserver"), "-name", fmt.Sprintf("real%d", n), "-http", ":8080")
+	d := start(t, fmt.Sprintf("real%d", n), lab.Program("webserver"), append(options, "-name", fmt.Sprintf("real%d", n), "-http", ":8080")...)
 	eventually(t, func() error {
 		_, err := ask("monitor", fmt.Sprintf("http://%s/", real(n)), 1)
 		return err
@@ -362,8 +362,11 @@ func agent(t *testing.T, n int, conf ...string) {
 		fmt.Sprintf("udp:10.0.2.1%d:161", n))
 }
 
-// busy has a real server tell its load, and returns who sets the percent of its
-// processor that somebody else uses.
+// cost is the time of the processor that a connection takes of a busy server.
+const cost = "50ms"
+
+// busy has a real server serve, and tell its load, and returns who sets the percent
+// of its processor that somebody else uses.
 func busy(t *testing.T, n int) (hog func(percent int)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "hog")
@@ -375,7 +378,8 @@ func busy(t *testing.T, n int) (hog func(percent int)) {
 		}
 	}
 	hog(0)
-	agent(t, n, "rocommunity "+forHosts, fmt.Sprintf("pass_persist .1.3.6.1.4.1.2021.11 %s -cost 50ms -hog %s", lab.Program("hostload"), path))
+	serve(t, n, "-cost", cost, "-hog", path)
+	agent(t, n, "rocommunity "+forHosts, fmt.Sprintf("pass_persist .1.3.6.1.4.1.2021.11 %s -cost %s -hog %s", lab.Program("hostload"), cost, path))
 	return hog
 }
 

@@ -3,6 +3,9 @@
 //
 //	webclient -n COUNT URL     how often each server answered, one per line
 //	webclient -for TIME URL    each outage as it ends, until the time is over
+//	webclient -for TIME -rate N URL
+//	                           how long answers took, every ten seconds; it asks
+//	                           N times a second, whether it is answered or not
 //
 // The first form fails if any answer is missing. Each question has a port of its
 // own: flows of UDP from the same one are the same to IPVS for minutes.
@@ -18,12 +21,14 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
 func main() {
 	count := flag.Int("n", 1, "how often to ask, each time over a new connection")
 	span := flag.Duration("for", 0, "watch for this long instead")
+	rate := flag.Float64("rate", 0, "ask so often in a second, and tell how long it takes")
 	timeout := flag.Duration("timeout", 5*time.Second, "how long to wait for an answer")
 	from := flag.String("from", "", "address to ask from, for tcp and udp")
 	flag.Parse()
@@ -37,6 +42,8 @@ func main() {
 	}
 	switch {
 	case err != nil:
+	case *span > 0 && *rate > 0:
+		c.time(*span, *rate)
 	case *span > 0:
 		c.watch(*span)
 	default:
@@ -91,6 +98,48 @@ func (c client) watch(span time.Duration) {
 	}
 	if failures > 0 {
 		fmt.Printf("outage of %v, %d failures, not over\n", time.Since(last).Round(time.Millisecond), failures)
+	}
+}
+
+// every is how often time tells what it has found.
+const every = 10 * time.Second
+
+// time asks at a rate, and prints of those that were answered since the last time
+// how long half of them took at most, and all but one of a hundred.
+func (c client) time(span time.Duration, rate float64) {
+	var mu sync.Mutex
+	var took []time.Duration
+	failures := 0
+	ticker := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer ticker.Stop()
+	tell := time.NewTicker(every)
+	defer tell.Stop()
+	for end := time.After(span); ; {
+		select {
+		case <-end:
+			return
+		case <-ticker.C:
+			go func() {
+				began := time.Now()
+				_, done, err := c.ask()
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					failures++
+					return
+				}
+				done()
+				took = append(took, time.Since(began))
+			}()
+		case <-tell.C:
+			mu.Lock()
+			slices.Sort(took)
+			if n := len(took); n > 0 {
+				fmt.Printf("answers %d failures %d p50 %d ms p99 %d ms\n", n, failures, took[n/2].Milliseconds(), took[n*99/100].Milliseconds())
+			}
+			took, failures = took[:0], 0
+			mu.Unlock()
+		}
 	}
 }
 

@@ -1,11 +1,15 @@
 // Command webserver is a real server of the lab: whatever it is asked, it
 // answers its name.
 //
-//	webserver -name NAME [-http ADDRESS,...] [-tcp ADDRESS,...] [-udp ADDRESS,...]
+//	webserver -name NAME [-http ADDRESS,...] [-tcp ADDRESS,...] [-udp ADDRESS,...] [-cost TIME -hog FILE]
 //
 // Over HTTP the name is the body, over plain TCP it is all that is sent, over
 // UDP it is the answer to each datagram; give UDP addresses in full, or the
 // answer may come from another one of the host.
+//
+// Over HTTP /work takes time first, one request after the other: what hostload
+// says that a connection costs, on a processor of which somebody else uses what
+// the file says.
 package main
 
 import (
@@ -15,7 +19,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 func main() {
@@ -23,6 +30,8 @@ func main() {
 	web := flag.String("http", "", "addresses to serve HTTP at")
 	tcp := flag.String("tcp", "", "addresses to serve TCP at")
 	udp := flag.String("udp", "", "addresses to serve UDP at")
+	flag.DurationVar(&work.cost, "cost", 0, "time of the processor that /work takes")
+	flag.StringVar(&work.hog, "hog", "", "file with the percent of the processor that somebody else uses")
 	flag.Parse()
 	failed := make(chan error)
 	serve := func(addresses string, f func(address, name string) error) {
@@ -40,9 +49,43 @@ func main() {
 }
 
 func serveHTTP(address, name string) error {
-	return http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	http.HandleFunc("/work", func(w http.ResponseWriter, _ *http.Request) {
+		if err := work.do(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		_, _ = io.WriteString(w, name)
-	}))
+	})
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
+	return http.ListenAndServe(address, nil)
+}
+
+// work is the processor of the host.
+var work processor
+
+type processor struct {
+	cost time.Duration
+	hog  string
+	mu   sync.Mutex // held by the request that has it
+}
+
+func (p *processor) do() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := 1.0
+	if p.hog != "" {
+		text, err := os.ReadFile(p.hog)
+		if err != nil {
+			return err
+		}
+		percent, err := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.hog, err)
+		}
+		left = max(1-percent/100, 0.02)
+	}
+	time.Sleep(time.Duration(float64(p.cost) / left))
+	return nil
 }
 
 func serveTCP(address, name string) error {
