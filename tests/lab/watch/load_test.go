@@ -31,8 +31,8 @@ hosts: [{networks: 10.0.2.0/24, community-file: FILE/`+forHosts+`}]
 load: {interval: 2s, timeout: 5s}
 weights: {interval: 2s, smoothing: 5s}
 `, 1)
-	// They have two thirds of the time of the processors to do.
-	client := start(t, "client", lab.Program("webclient"), "-timeout", "30s", "-for", "1h", "-rate", "40", url+"work")
+	// They keep a little more than half of each processor busy.
+	client := start(t, "client", lab.Program("webclient"), "-timeout", "30s", "-for", "1h", "-rate", "32", url+"work")
 
 	// share returns what part of the weights in the kernel a server has.
 	share := func(n int) float64 {
