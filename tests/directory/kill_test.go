@@ -70,11 +70,7 @@ func (s *scene) weights() (model, error) {
 	for _, e := range found {
 		_, service, _ := strings.Cut(e.DN, ",lcmsKey=")
 		service, _, _ = strings.Cut(service, ",")
-		weight := e.Value("lcmsWeight")
-		if weight == "" {
-			weight = "1"
-		}
-		has[service+" "+e.Value("lcmsKey")] = weight
+		has[service+" "+e.Value("lcmsKey")] = weightOf(e)
 	}
 	return has, nil
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -183,7 +184,7 @@ func (s *scene) promote(object, dn, weight string) {
 		e, err := s.slapd.Read(dn, "lcmsWeight")
 		var r *ldaptest.Refusal
 		switch {
-		case err == nil && e.Value("lcmsWeight") == weight:
+		case err == nil && weightOf(e) == weight:
 			return nil
 		case err != nil && !errors.As(err, &r):
 			return err
@@ -236,13 +237,16 @@ func (s *scene) learn(want model, key, dn string) {
 	var r *ldaptest.Refusal
 	switch {
 	case err == nil:
-		want[key] = e.Value("lcmsWeight")
+		want[key] = weightOf(e)
 	case errors.As(err, &r) && r.Code == 32:
 		delete(want, key)
 	default:
 		s.Fatal(err)
 	}
 }
+
+// weightOf returns the weight of an entry. One that lacks it has the default.
+func weightOf(e ldaptest.Entry) string { return cmp.Or(e.Value("lcmsWeight"), "1") }
 
 func countOf(m model, service string) (n int) {
 	for k := range m {
