@@ -252,6 +252,16 @@ func (b *behind) add(change *lvs.Change, keys []lvs.ServiceKey) {
 	b.timeouts = b.timeouts || change.Timeouts != nil
 }
 
+// addSettings adds the sync daemons and timeouts that are desired.
+func (b *behind) addSettings(desired *lvs.Config) {
+	for _, state := range []lvs.DaemonState{lvs.DaemonMaster, lvs.DaemonBackup} {
+		if _, wanted := desired.Daemon(state); wanted {
+			b.daemons[state] = true
+		}
+	}
+	b.timeouts = b.timeouts || desired.Timeouts() != (lvs.Timeouts{})
+}
+
 func (b *behind) clone() behind {
 	return behind{maps.Clone(b.services), maps.Clone(b.daemons), b.timeouts}
 }
@@ -293,11 +303,13 @@ func (c *Control) caughtUp() {
 		g := c.groups[k]
 		return g == nil || g.row.External || !g.drift && !g.busy
 	})
-	if len(lvs.DiffDaemons(c.desired, c.daemons))+len(b.strays(c.desired, c.daemons)) == 0 {
-		clear(b.daemons)
-	}
-	if len(lvs.DiffTimeouts(c.desired.Timeouts(), c.director.Timeouts)) == 0 {
-		b.timeouts = false
+	if c.open == nil { // else it may be taken back
+		if len(lvs.DiffDaemons(c.desired, c.daemons))+len(b.strays(c.desired, c.daemons)) == 0 {
+			clear(b.daemons)
+		}
+		if len(lvs.DiffTimeouts(c.desired.Timeouts(), c.director.Timeouts)) == 0 {
+			b.timeouts = false
+		}
 	}
 	if b.isEmpty() {
 		c.unsettled = true // the store may forget it

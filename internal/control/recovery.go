@@ -163,6 +163,7 @@ const fillAttempts = 5
 // It reports whether to go on: where drift is not simply mended, only when the
 // store has noted it, or has refused to several times.
 func (c *Control) fill() bool {
+	c.behind.addSettings(c.desired) // a change may be under way that restores what it has found
 	if c.desired.Len() == 0 {
 		return true
 	}
