@@ -2,13 +2,16 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lcms-project/lcms/internal/control"
+	"github.com/lcms-project/lcms/internal/ipvs/memory"
 	"github.com/lcms-project/lcms/internal/lvs"
 )
 
@@ -396,4 +399,63 @@ func TestClustersHaveTheirOwnPolicy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unnoted is a store that refuses once to note that a kernel is being filled.
+type unnoted struct {
+	control.Store
+	refused bool
+	settled atomic.Bool
+}
+
+func (s *unnoted) Save(r lvs.Record) error {
+	if r.Journal.Filling && !s.refused {
+		s.refused = true
+		return errors.New("no space left on device")
+	}
+	return s.Store.Save(r)
+}
+
+func (s *unnoted) Settle(generation uint64, at time.Time) error {
+	err := s.Store.Settle(generation, at)
+	s.settled.Store(err == nil)
+	return err
+}
+
+// TestFillingOutlivesAChange starts on an empty kernel that is not filled at once,
+// and takes back a change that was made meanwhile: what the kernel held before it
+// is nothing that anybody wants.
+func TestFillingOutlivesAChange(t *testing.T) {
+	store, pause := &unnoted{}, 5*time.Millisecond
+	r := newRigOptions(t, func(o *control.Options) {
+		store.Store, o.Store = o.Store, store
+		o.Drift, o.ReadBusy, o.ReadIdle = control.DriftAlert, pause, pause
+	})
+	daemon := func(id uint8) lvs.SyncDaemon {
+		d := lvs.NewSyncDaemon(lvs.DaemonMaster)
+		d.Interface, d.SyncID = "eth0", id
+		return d
+	}
+	whole := cluster(t)
+	whole.PutDaemons, whole.Timeouts = []lvs.SyncDaemon{daemon(1)}, &lvs.Timeouts{TCP: 77}
+	r.change(whole)
+	r.eventually("the change is final", store.settled.Load)
+	r.stop()
+	r.kernel, pause = memory.New(memory.Options{}), 500*time.Millisecond
+	r.start()
+	tx := r.prepare(lvs.Change{PutDaemons: []lvs.SyncDaemon{daemon(3)}, Timeouts: &lvs.Timeouts{TCP: 99}})
+	if !store.refused || r.kernelText() != "" {
+		t.Fatal("the kernel is filled already")
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	r.holds(clusterText)
+	if err := tx.Undo(); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("daemon and timeouts are back", func() bool {
+		a, err := r.kernel.Read(t.Context())
+		return err == nil && a.Timeouts.TCP == 77 && len(a.Daemons) == 1 && a.Daemons[0].SyncID == 1
+	})
 }
