@@ -40,12 +40,12 @@ mib-check: ## Lint the MIB.
 
 test: deps build lint unit lab-test ## Check and test everything.
 
-# Never from the cache: it does not know of snmpd, smilint and the kernel. Three
-# packages at a time keep two processors busy: most of their time is waiting.
+# Never from the cache: it does not know of snmpd, smilint and the kernel.
 unit: ## Run the tests that need no kernel with IPVS.
-	$(GO) test -race -count=1 -p 3 -timeout 30m ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
 
-# The race detector does not run in the lab's kernel.
+# The race detector does not run in the lab's kernel. Three guests at a time keep
+# two processors busy.
 lab-test: ## Run the tests on a real IPVS kernel.
 	$(GO) test -count=1 -p 3 -timeout 60m -tags lab ./tests/lab/...
 

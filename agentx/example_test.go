@@ -3,7 +3,6 @@ package agentx_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/lcms-project/lcms/agentx"
@@ -53,14 +52,18 @@ func Example() {
 
 	subagent, err := master.Subagent(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Println(err)
 		return
 	}
 	vbs, err := subagent.Walk(ctx, "", smi.MustParseOID("1.3.6.1.4.1.8072.9999.9999"))
-	fmt.Println(len(vbs), vbs[0].Name, vbs[0].Value.Type, err)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(vbs), vbs[0].Name, vbs[0].Value.Type)
 	cancel()
 	fmt.Println(<-done)
 	// Output:
-	// 1 .1.3.6.1.4.1.8072.9999.9999.1.1.0 TimeTicks <nil>
+	// 1 .1.3.6.1.4.1.8072.9999.9999.1.1.0 TimeTicks
 	// <nil>
 }
