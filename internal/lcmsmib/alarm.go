@@ -1,7 +1,6 @@
 package lcmsmib
 
 import (
-	"sort"
 	"time"
 
 	"github.com/lcms-project/lcms/agentx/mib"
@@ -12,38 +11,15 @@ import (
 
 func alarm(root smi.OID) *mib.Table[*control.Snapshot, *control.Alarm, *lvs.Change] {
 	type row = *control.Alarm
-	seek := func(s *control.Snapshot, index smi.OID, after bool) (row, bool) {
-		i := sort.Search(len(s.Alarms), func(i int) bool {
-			order := index.Compare(smi.OID{s.Alarms[i].Index})
-			return order < 0 || order == 0 && !after
-		})
-		if i == len(s.Alarms) {
-			return nil, false
-		}
-		return s.Alarms[i], true
-	}
-	return &mib.Table[*control.Snapshot, row, *lvs.Change]{
-		Name: "lcmsAlarmTable",
-		OID:  smi.OID{1, 9, 1, 1},
-		Columns: []mib.Column[row]{
-			mib.OID(2, "lcmsAlarmNotification", func(r row) smi.OID { return root.Child(0, uint32(r.Kind)) }),
-			mib.OID(3, "lcmsAlarmObject", func(r row) smi.OID { return alarmObject(root, r) }),
-			mib.EnumOf(4, "lcmsAlarmSeverity", func(r row) int32 { return int32(r.Severity) }, []string{"critical", "major", "minor"}),
-			mib.Time(5, "lcmsAlarmRaised", func(r row) time.Time { return r.Raised }),
-			mib.TextOf(6, "lcmsAlarmText", func(r row) string { return r.Text }),
-		},
-		Get: func(s *control.Snapshot, index smi.OID) (row, bool) {
-			r, ok := seek(s, index, false)
-			if !ok || !index.Equal(smi.OID{r.Index}) {
-				return nil, false
-			}
-			return r, true
-		},
-		Next: func(s *control.Snapshot, index smi.OID, include bool) (row, bool) {
-			return seek(s, index, !include)
-		},
-		Index: func(dst smi.OID, r row) smi.OID { return append(dst, r.Index) },
-	}
+	return numberedRows("lcmsAlarmTable", smi.OID{1, 9, 1, 1},
+		func(s *control.Snapshot) []row { return s.Alarms },
+		func(r row) uint32 { return r.Index },
+		mib.OID(2, "lcmsAlarmNotification", func(r row) smi.OID { return root.Child(0, uint32(r.Kind)) }),
+		mib.OID(3, "lcmsAlarmObject", func(r row) smi.OID { return alarmObject(root, r) }),
+		mib.EnumOf(4, "lcmsAlarmSeverity", func(r row) int32 { return int32(r.Severity) }, []string{"critical", "major", "minor"}),
+		mib.Time(5, "lcmsAlarmRaised", func(r row) time.Time { return r.Raised }),
+		mib.TextOf(6, "lcmsAlarmText", func(r row) string { return r.Text }),
+	)
 }
 
 // alarmObject is what an alarm is about, as a RowPointer: the first accessible
