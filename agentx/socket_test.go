@@ -85,6 +85,32 @@ func TestReadParks(t *testing.T) {
 	})
 }
 
+// TestReadFollows: a Read waits in recv(2) while packets follow closely, with
+// nobody else woken by them, and parks when they do not any more.
+func TestReadFollows(t *testing.T) {
+	overAll(t, func(t *testing.T, s *socket, theirs net.Conn) {
+		waited := func() bool { return s.near && s.watched == 0 }
+		buf := make([]byte, 1)
+		for range 1000 { // a busy machine may be slow to answer
+			if exchange(t, s, theirs, buf); waited() {
+				break
+			}
+		}
+		if !waited() {
+			t.Fatal("it parks for packets that are there already")
+		}
+		late := time.AfterFunc(silence, func() { theirs.Write([]byte{42}) })
+		defer late.Stop()
+		if n, err := s.Read(buf); n != 1 || err != nil || buf[0] != 42 {
+			t.Errorf("%d octets %v, %v", n, buf, err)
+		}
+		if s.near || s.watched != unix.EPOLLIN {
+			t.Error("it holds its processor after a packet that came late")
+		}
+		exchange(t, s, theirs, buf)
+	})
+}
+
 // TestReadEnds: whoever is in Read is woken when either side ends the
 // connection.
 func TestReadEnds(t *testing.T) {
