@@ -142,8 +142,12 @@ type bucket struct {
 	filled time.Time
 }
 
-// wait returns how long to wait for the next token. A bucket whose rate is
-// changed begins full.
+// gather is how long an empty bucket is left to fill, though with a whole window of
+// tokens at most: to send one notification costs nearly as much as to send a few.
+const gather = 100 * time.Millisecond
+
+// wait returns how long to wait for the next tokens. A bucket whose rate is changed
+// begins full.
 func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 	if r := float64(rate); r != b.rate || b.filled.IsZero() {
 		*b = bucket{rate: r, tokens: r}
@@ -154,7 +158,8 @@ func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 	if b.rate == 0 || b.tokens >= 1 {
 		return 0
 	}
-	return time.Duration((1-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond
+	enough := min(max(b.rate*gather.Seconds(), 1), window)
+	return time.Duration((enough-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond
 }
 
 // more reports whether a token is left after the next one.
