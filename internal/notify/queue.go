@@ -40,13 +40,14 @@ type Stats struct {
 // Queue holds the events that wait to be sent. Make one with New.
 type Queue struct {
 	opts Options
-	wake chan struct{} // something was added
+	wake chan struct{} // enough was added
 
 	mu      sync.Mutex
 	rows    map[rowKey]*list.Element
 	order   *list.List // of *row, the one that has waited longest first
 	stats   Stats
 	limited bool   // it is the limit of the rate that lets rows wait
+	enough  int    // how many have to wait for wake
 	last    uint32 // sequence number
 }
 
@@ -79,7 +80,7 @@ func New(o Options) *Queue {
 	if o.Rows == 0 {
 		o.Rows = DefaultRows
 	}
-	return &Queue{opts: o, wake: make(chan struct{}, 1), rows: make(map[rowKey]*list.Element), order: list.New()}
+	return &Queue{opts: o, wake: make(chan struct{}, 1), rows: make(map[rowKey]*list.Element), order: list.New(), enough: 1}
 }
 
 // Stats returns the counters.
@@ -113,10 +114,20 @@ func (q *Queue) Add(e control.Event) {
 	}
 	r.items = append(r.items, Numbered{Event: e})
 	q.stats.Queued++
+	if q.stats.Queued < q.enough {
+		return
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
+}
+
+// wakeAt has Run woken when so many wait.
+func (q *Queue) wakeAt(enough int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.enough = enough
 }
 
 // take removes the event that is next; ok is false when there is none. more

@@ -250,6 +250,45 @@ func TestRateIsKeptAndCounted(t *testing.T) {
 	})
 }
 
+// TestTogether: what comes alone is sent at once, what follows soon is sent together,
+// and a full window at once.
+func TestTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		q := run(t, r, 0)
+		began, next := time.Now(), 0
+		add := func(n int) {
+			for range n {
+				q.Add(event(control.ServerStateChange, next, control.OperDown))
+				next++
+			}
+			synctest.Wait()
+		}
+		add(1)
+		time.Sleep(together / 2)
+		add(2)
+		time.Sleep(together / 4)
+		add(1)
+		time.Sleep(together)
+		add(window - 1)
+		add(1)
+		time.Sleep(2 * together)
+		add(1)
+		var want []time.Duration
+		for at, n := range map[time.Duration]int{0: 1, together: 3, together * 7 / 4: window, together * 15 / 4: 1} {
+			want = append(want, slices.Repeat([]time.Duration{at}, n)...)
+		}
+		slices.Sort(want)
+		var got []time.Duration
+		for _, at := range r.times {
+			got = append(got, at.Sub(began))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("sent after %v, want %v", got, want)
+		}
+	})
+}
+
 func TestAttemptsKeepTheirNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{err: errAway}

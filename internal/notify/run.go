@@ -61,6 +61,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			continue
 		}
 		if q.send(sending, batch, &rate) {
+			q.gather(ctx)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -73,6 +74,27 @@ func (q *Queue) Run(ctx context.Context) error {
 // window is how many notifications are with the master at a time: it is woken
 // once for all of them. It loses some when there are many.
 const window = 8
+
+// together is how long notifications that follow others are left to come together:
+// to send one costs nearly as much as to send a few. Who comes first is sent at once.
+const together = 100 * time.Millisecond
+
+// gather waits until a window is full, or those that follow had time to come.
+func (q *Queue) gather(ctx context.Context) {
+	q.wakeAt(window)
+	defer q.wakeAt(1)
+	timer := time.NewTimer(together)
+	defer timer.Stop()
+	for q.Stats().Queued < window {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-q.wake:
+		}
+	}
+}
 
 // next takes what may be sent now. If that is nothing because of the limit of
 // the rate, it returns how long to wait.
@@ -142,12 +164,8 @@ type bucket struct {
 	filled time.Time
 }
 
-// gather is how long an empty bucket is left to fill, though with a whole window of
-// tokens at most: to send one notification costs nearly as much as to send a few.
-const gather = 100 * time.Millisecond
-
-// wait returns how long to wait for the next tokens. A bucket whose rate is changed
-// begins full.
+// wait returns how long to wait for the next tokens, as many as there may be
+// notifications together by then. A bucket whose rate is changed begins full.
 func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 	if r := float64(rate); r != b.rate || b.filled.IsZero() {
 		*b = bucket{rate: r, tokens: r}
@@ -158,7 +176,7 @@ func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 	if b.rate == 0 || b.tokens >= 1 {
 		return 0
 	}
-	enough := min(max(b.rate*gather.Seconds(), 1), window)
+	enough := min(max(b.rate*together.Seconds(), 1), window)
 	return time.Duration((enough-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond
 }
 
