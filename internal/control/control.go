@@ -51,8 +51,9 @@ type Options struct {
 	// Drift is what is done when somebody changes the kernel behind our back.
 	// The default is DriftEnforce.
 	Drift DriftPolicy
-	// Observe is told every event. It is called with a lock held: it must
-	// return at once and must not call the Control. It may be nil.
+	// Observe is told every event when snapshots show what it tells of. It is called
+	// with a lock held: it must return at once, and of the Control it may call
+	// Snapshot only. It may be nil.
 	Observe func(Event)
 
 	// Passive leaves kernel and directory as they are: it only follows and shows.
@@ -77,6 +78,7 @@ type Control struct {
 	abandoned time.Duration
 	policy    DriftPolicy
 	observe   func(Event)
+	events    []Event // to be told with the next snapshot
 	passive   bool
 	queue     bool
 
@@ -496,6 +498,7 @@ func (c *Control) publish() {
 	d.Services, d.Servers, d.ServersUp = uint32(len(s.Services)), c.servers, c.serversUp
 	s.Daemons = c.daemonRows()
 	c.snapshot.Store(s)
+	c.tell()
 }
 
 // ordered returns the groups in table order.

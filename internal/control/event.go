@@ -94,11 +94,21 @@ type alarmKey struct {
 	member  lvs.MemberID
 }
 
-// emit hands an event to the observer. It is called with the lock held.
+// emit keeps an event for the observer until what it tells of is published. It is
+// called with the lock held.
 func (c *Control) emit(e Event) {
 	if c.observe != nil {
+		c.events = append(c.events, e)
+	}
+}
+
+// tell hands the events to the observer.
+func (c *Control) tell() {
+	for _, e := range c.events {
 		c.observe(e)
 	}
+	clear(c.events)
+	c.events = c.events[:0]
 }
 
 // raise notes that a condition holds, and how bad it is.

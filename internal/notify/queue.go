@@ -131,7 +131,7 @@ func (q *Queue) wakeAt(enough int) {
 }
 
 // take removes the event that is next; ok is false when there is none. more
-// says whether the rate lets another one follow at once. The event counts as one
+// says whether the rate lets a window follow at once. The event counts as one
 // that waits until count or giveBack.
 func (q *Queue) take(more bool) (it Numbered, ok bool) {
 	settings := q.opts.Settings()

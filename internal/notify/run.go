@@ -180,8 +180,8 @@ func (b *bucket) wait(rate uint32, now time.Time) time.Duration {
 	return time.Duration((enough-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond
 }
 
-// more reports whether a token is left after the next one.
-func (b *bucket) more() bool { return b.rate == 0 || b.tokens >= 2 }
+// more reports whether a window can follow the next one.
+func (b *bucket) more() bool { return b.rate == 0 || b.tokens >= 1+window }
 
 func (b *bucket) spend()  { b.tokens-- }
 func (b *bucket) refund() { b.tokens++ }
