@@ -55,6 +55,7 @@ var tasks = []task{
 	{get1, 250, 8, nil},
 	{set1, 125, 8, []kind{goAgentX}},
 	{set20, 25, 8, []kind{goAgentX}},
+	{setLong, 2500, 1, []kind{goAgentX, lcmsStored}},
 	{eight, 1, 2, []kind{goAgentX}},
 }
 

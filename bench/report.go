@@ -139,6 +139,7 @@ func (b *bench) targets(rows int, sizes []int) []target {
 	add("walk, 10 columns: varbinds/s to C", ">=", 1.5, against(container, walk10, rate))
 	add("GET 1: CPU to C", "<=", 0.7, against(container, get1, providerCPU))
 	add("SET 1, volatile: CPU to C", "<=", 0.6, against(container, set1, providerCPU))
+	add("SET 1, sustained, volatile: CPU to C", "<=", 0.6, against(container, setLong, providerCPU))
 	add("SET 20, volatile: CPU to C", "<=", 0.45, against(container, set20, providerCPU))
 	add("eight managers: varbinds/s to floor", ">=", 0.8, against(floor, eight, rate))
 	if s := b.results[key{phaseMany, lcms, rows, eight.name}]; s != nil || b.lost[lcms] > 0 {
