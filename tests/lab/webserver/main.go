@@ -49,15 +49,16 @@ func main() {
 }
 
 func serveHTTP(address, name string) error {
-	http.HandleFunc("/work", func(w http.ResponseWriter, _ *http.Request) {
+	var mux http.ServeMux
+	mux.HandleFunc("/work", func(w http.ResponseWriter, _ *http.Request) {
 		if err := work.do(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		_, _ = io.WriteString(w, name)
 	})
-	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
-	return http.ListenAndServe(address, nil)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
+	return http.ListenAndServe(address, &mux)
 }
 
 // work is the processor of the host.
