@@ -3,6 +3,7 @@ package agentx
 import (
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -24,6 +25,7 @@ import (
 // the master has taken an answer, because the socket can be written again. So
 // the poller has not the socket here but an epoll that watches it for input, and
 // for nothing while Read is in recv(2): else a second thread would be woken.
+// With a single P nobody else could run meanwhile, so Read always parks there.
 //
 // To wait in ppoll(2) before recv(2) wakes the thread less often, but has a timer
 // of high resolution set and stopped for each packet: on a virtual machine that
@@ -34,6 +36,7 @@ type socket struct {
 	file  *os.File // of epoll, in the poller
 
 	// Of Read alone:
+	others  bool               // goroutines have another processor when Read holds one
 	near    bool               // the packet before came soon
 	watched uint32             // the events that epoll watches for
 	park    syscall.RawConn    // of file
@@ -54,7 +57,7 @@ func newSocket(fd int, writeTimeout time.Duration) (*socket, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	s := &socket{fd: fd, epoll: epoll}
+	s := &socket{fd: fd, epoll: epoll, others: runtime.GOMAXPROCS(0) > 1}
 	if err := s.prepare(writeTimeout); err != nil {
 		s.close()
 		return nil, err
@@ -99,7 +102,7 @@ func (s *socket) Read(b []byte) (int, error) {
 		if err := s.park.Read(s.try); err != nil {
 			return 0, err
 		}
-		if s.near = time.Since(parked) < soon; s.near {
+		if s.near = s.others && time.Since(parked) < soon; s.near {
 			if err := s.watch(0); err != nil {
 				return 0, err
 			}
