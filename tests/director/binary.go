@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -122,15 +123,33 @@ func modules(t testing.TB, dir, binary, root string) {
 			t.Fatal(err)
 		}
 	}
+	text, err := printed(binary, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "LCMS-MIB.txt"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// texts are those of LCMS-MIB that subagents have printed, by printing.
+var texts sync.Map
+
+type printing struct{ binary, root string }
+
+// printed returns LCMS-MIB as a subagent prints it. It is asked once.
+func printed(binary, root string) ([]byte, error) {
+	if text, ok := texts.Load(printing{binary, root}); ok {
+		return text.([]byte), nil
+	}
 	args := []string{"mib"}
 	if root != "" {
 		args = append(args, "--root-oid", root)
 	}
 	text, err := exec.Command(binary, args...).Output()
 	if err != nil {
-		t.Fatalf("lcms-subagent mib: %v", err)
+		return nil, fmt.Errorf("lcms-subagent mib: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "LCMS-MIB.txt"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	texts.Store(printing{binary, root}, text)
+	return text, nil
 }

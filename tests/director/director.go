@@ -245,7 +245,7 @@ func (d *Director) startSnmpd() error {
 		if !d.snmpd.running() {
 			return Final{fmt.Errorf("snmpd ended: %s", d.snmpd.said())}
 		}
-		_, err := d.Tool("snmpget", "-t1", "-On", ".1.3.6.1.2.1.1.3.0")
+		_, err := d.ask(sysUpTime, time.Second)
 		return err
 	})
 }
@@ -292,14 +292,12 @@ func (d *Director) WaitReady() {
 		if !d.subagent.running() {
 			return Final{fmt.Errorf("lcms-subagent ended: %s", d.subagent.said())}
 		}
-		v, err := d.Get("lcmsDirectorKernelState.0")
-		if err != nil {
-			return err
+		const ok = 2
+		state, err := d.ask(d.root()+kernelState, d.Limit())
+		if err == nil && state != ok {
+			err = fmt.Errorf("lcmsDirectorKernelState is %v, not ok(2)", state)
 		}
-		if v[0].Value != "2" {
-			return fmt.Errorf("lcmsDirectorKernelState is %s, not ok(2)", v[0].Value)
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		d.t.Fatal(err)

@@ -5,9 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Interface is the network interface of a namespace that a director has made,
@@ -25,7 +28,7 @@ func namespace(t testing.TB) string {
 	if os.Getuid() != 0 {
 		missing(t, "the real kernel needs root: run it in the lab with `make lab-test`")
 	}
-	Need(t, "ip", "ipvsadm", "nsenter", "modprobe")
+	Need(t, "ip", "ipvsadm", "modprobe")
 	if err := LoadIPVS(); err != nil {
 		missing(t, "this kernel has no IPVS (%v): run it in the lab with `make lab-test`", err)
 	}
@@ -34,21 +37,26 @@ func namespace(t testing.TB) string {
 		t.Fatal(err)
 	}
 	name := filepath.Base(dir)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
-		}
+	path := "/run/netns/" + name
+	if err := ip("netns add " + name); err != nil {
+		t.Fatal(err)
 	}
-	run("netns", "add", name)
-	t.Cleanup(func() { run("netns", "del", name) })
-	run("-n", name, "link", "set", "lo", "up")
-	run("-n", name, "link", "add", Interface, "mtu", "1500", "type", "dummy")
-	run("-n", name, "addr", "add", "198.51.100.1/24", "dev", Interface)
-	run("-n", name, "addr", "add", "2001:db8:51::1/64", "dev", Interface, "nodad")
-	run("-n", name, "link", "set", Interface, "up")
-	return "/run/netns/" + name
+	t.Cleanup(func() {
+		if err := ip("netns del " + name); err != nil {
+			t.Error(err)
+		}
+	})
+	err = within(path, func() error {
+		return ip("link set lo up",
+			"link add "+Interface+" mtu 1500 type dummy",
+			"addr add 198.51.100.1/24 dev "+Interface,
+			"addr add 2001:db8:51::1/64 dev "+Interface+" nodad",
+			"link set "+Interface+" up")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // LoadIPVS loads IPVS and its schedulers. Otherwise the first SET with a scheduler
@@ -68,11 +76,54 @@ func (d *Director) Ipvsadm(args ...string) (string, error) {
 	if d.opts.Kernel != Real {
 		return "", fmt.Errorf("ipvsadm cannot see the kernel %s", d.opts.Kernel)
 	}
-	out, err := exec.Command("nsenter", append([]string{"--net=" + d.opts.Netns, tool("ipvsadm")}, args...)...).CombinedOutput()
+	var out []byte
+	err := within(d.opts.Netns, func() (err error) {
+		out, err = exec.Command(tool("ipvsadm"), args...).CombinedOutput()
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("ipvsadm %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
+}
+
+// ip has one ip(8) carry out commands of its.
+func ip(commands ...string) error {
+	cmd := exec.Command(tool("ip"), "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(commands, "; "), err, out)
+	}
+	return nil
+}
+
+// within calls f in a network namespace, where the processes are that it starts.
+// A program that goes there first, such as nsenter, costs as much as what it
+// starts in a guest where that is slow.
+func within(namespace string, f func() error) (err error) {
+	// The thread comes back instead of ending: daemons die with the one that
+	// started them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	there, err := os.Open(namespace)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", namespace, err)
+	}
+	defer func() {
+		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(fmt.Sprintf("return from %s: %v", namespace, err))
+		}
+	}()
+	return f()
 }
 
 // Rules returns what the real kernel holds as ipvsadm -Sn writes it, sorted,

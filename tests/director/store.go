@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -42,18 +41,14 @@ func (d *Director) Store() *Store {
 func (d *Director) SettledStore() *Store {
 	d.t.Helper()
 	var s *Store
-	looked := time.Now()
 	err := Poll(d.Limit(), func() error {
 		if s = d.Store(); s.Settled() {
 			return nil
 		}
 		// It is settled when the kernel is read next, which is sooner when
-		// somebody looks after a pause.
-		if time.Since(looked) > 1100*time.Millisecond {
-			looked = time.Now()
-			if _, err := d.Get("lcmsDirectorKernelState.0"); err != nil {
-				return Final{err}
-			}
+		// somebody looks.
+		if _, err := d.ask(d.root()+kernelState, d.Limit()); err != nil {
+			return Final{err}
 		}
 		return errors.New("the store keeps a journal")
 	})

@@ -61,6 +61,11 @@ func (d *Director) BulkWalk(object string, options ...string) ([]Varbind, error)
 	return d.query("snmpbulkwalk", append(options, object))
 }
 
+// Bulk sends one GETBULK for some rows of columns, which come row by row.
+func (d *Director) Bulk(rows int, columns ...string) ([]Varbind, error) {
+	return d.query("snmpbulkget", append([]string{fmt.Sprintf("-Cr%d", rows)}, columns...))
+}
+
 func (d *Director) query(tool string, args []string) ([]Varbind, error) {
 	out, err := d.Tool(tool, args...)
 	if err != nil {

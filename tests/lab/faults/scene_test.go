@@ -65,13 +65,21 @@ func look(t *testing.T, d *director.Director) state {
 	slices.Sort(lines)
 	s.store = strings.Join(lines, "\n")
 	s.kernel = held(t, d)
-	for _, column := range []string{"lcmsServiceScheduler", "lcmsServerOperWeight", "lcmsSyncDaemonSyncId", "lcmsDirectorTcpTimeout"} {
-		vbs, err := d.BulkWalk(column)
-		if err != nil {
-			t.Fatal(err)
+	columns := []string{"lcmsServiceScheduler", "lcmsServerOperWeight", "lcmsSyncDaemonSyncId", "lcmsDirectorTcpTimeout"}
+	vbs, err := d.Bulk(9, columns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, column := range columns {
+		rows := 0
+		for j := i; j < len(vbs); j += len(columns) {
+			if strings.HasPrefix(vbs[j].Name, column+".") {
+				s.shown += vbs[j].String() + "\n"
+				rows++
+			}
 		}
-		for _, vb := range vbs {
-			s.shown += vb.String() + "\n"
+		if rows == 9 {
+			t.Fatalf("%s may have more rows than were asked for: %v", column, vbs)
 		}
 	}
 	return s
@@ -80,7 +88,8 @@ func look(t *testing.T, d *director.Director) state {
 // held returns what the kernel holds.
 func held(t *testing.T, d *director.Director) string {
 	t.Helper()
-	return strings.Join(d.Rules(), "\n") + "\n" + ipvsadm(t, d, "-L --daemon") + ipvsadm(t, d, "-L --timeout")
+	rules := slices.Sorted(strings.Lines(ipvsadm(t, d, "-S -n")))
+	return strings.Join(rules, "") + ipvsadm(t, d, "-L --daemon") + ipvsadm(t, d, "-L --timeout")
 }
 
 // eventually waits until the kernel holds what it should.

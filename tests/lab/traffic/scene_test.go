@@ -189,12 +189,15 @@ func tryAsk(url string, n int, options ...string) (shares, error) {
 	if strings.HasPrefix(url, "udp:") {
 		args = append(append(args, lab.Program("webclient"), "-timeout", "1m", "-n", strconv.Itoa(n)), append(options, url)...)
 	} else {
-		args = append(args, "curl", "--silent", "--show-error", "--fail", "--max-time", "60", "--header", "Connection: close", "--write-out", `\n`)
+		args = append(args, "curl", "--silent", "--show-error", "--fail", "--fail-early", "--max-time", "60", "--header", "Connection: close", "--write-out", `\n`)
 		args = append(append(args, options...), fmt.Sprintf("%s/[1-%d]", url, n))
 	}
-	out, err := exec.Command("ip", args...).CombinedOutput()
+	cmd := exec.Command("ip", args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("ip %s: %w\n%s", strings.Join(args, " "), err, out)
+		return nil, fmt.Errorf("ip %s: %w: %s\nafter the answers\n%s", strings.Join(args, " "), err, stderr.String(), out)
 	}
 	for line := range strings.Lines(string(out)) {
 		name := strings.TrimSpace(line)
