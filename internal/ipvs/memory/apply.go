@@ -49,7 +49,7 @@ func (k *Kernel) applyService(op lvs.Op) syscall.Errno {
 		s.ServiceSpec = rules.Normal(op.Service)
 		return 0
 	}
-	s = &service{ServiceSpec: rules.Normal(op.Service), index: make(map[lvs.ServerKey]*server)}
+	s = &service{ServiceSpec: rules.Normal(op.Service)}
 	k.services = append(k.services, s)
 	k.index[s.Key] = s
 	return 0
@@ -68,14 +68,13 @@ func (k *Kernel) applyServer(op lvs.Op) syscall.Errno {
 	if s == nil {
 		return syscall.ESRCH
 	}
-	d := s.index[op.Server.Key]
+	d := s.server(op.Server.Key)
 	if op.Do == lvs.DeleteServer {
 		if d == nil {
 			return syscall.ENOENT
 		}
 		k.forget(s, d)
-		delete(s.index, d.Key)
-		s.servers = remove(s.servers, d)
+		s.remove(d)
 		return 0
 	}
 	mixed := op.Server.Key.Family() != s.Key.Family()
@@ -95,8 +94,7 @@ func (k *Kernel) applyServer(op lvs.Op) syscall.Errno {
 		return 0
 	}
 	d = &server{ServerSpec: op.Server}
-	s.servers = append(s.servers, d)
-	s.index[d.Key] = d
+	s.add(d)
 	k.servers++
 	if mixed {
 		k.mixed++

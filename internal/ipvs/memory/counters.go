@@ -49,7 +49,9 @@ func (k *Kernel) estimate() {
 	for _, s := range k.services {
 		s.counters.estimate()
 		for _, d := range s.servers {
-			d.counters.estimate()
+			if d.use != nil {
+				d.counters.estimate()
+			}
 		}
 	}
 }

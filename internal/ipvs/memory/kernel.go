@@ -44,13 +44,59 @@ type service struct {
 	lvs.ServiceSpec
 	counters
 	servers []*server
-	index   map[lvs.ServerKey]*server
+	index   map[lvs.ServerKey]*server // of servers; nil while there are few
+}
+
+// few is how many servers are found without an index.
+const few = 32
+
+func (s *service) server(key lvs.ServerKey) *server {
+	if s.index != nil {
+		return s.index[key]
+	}
+	for _, d := range s.servers {
+		if d.Key == key {
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *service) add(d *server) {
+	s.servers = append(s.servers, d)
+	switch {
+	case s.index != nil:
+		s.index[d.Key] = d
+	case len(s.servers) > few:
+		s.index = make(map[lvs.ServerKey]*server)
+		for _, d := range s.servers {
+			s.index[d.Key] = d
+		}
+	}
+}
+
+func (s *service) remove(d *server) {
+	s.servers = remove(s.servers, d)
+	delete(s.index, d.Key)
 }
 
 type server struct {
 	lvs.ServerSpec
+	*use // nil as long as nobody has come to it
+}
+
+// use is what clients have made of a server.
+type use struct {
 	counters
 	connections
+}
+
+// used returns the use of a server for changing it.
+func (d *server) used() *use {
+	if d.use == nil {
+		d.use = new(use)
+	}
+	return d.use
 }
 
 // New returns an empty kernel.
@@ -108,12 +154,11 @@ func (k *Kernel) Read(ctx context.Context) (*lvs.Actual, error) {
 	for i, s := range k.services {
 		n := len(s.servers)
 		for j, d := range s.servers {
-			all[j] = lvs.ActualServer{
-				ServerSpec:          d.ServerSpec,
-				Stats:               d.Stats,
-				ActiveConnections:   d.active,
-				InactiveConnections: d.inactive,
+			all[j].ServerSpec = d.ServerSpec
+			if d.use == nil {
+				continue
 			}
+			all[j].Stats, all[j].ActiveConnections, all[j].InactiveConnections = d.Stats, d.active, d.inactive
 			if s.PersistenceTimeout > 0 {
 				all[j].PersistentConnections = d.active
 			}
@@ -174,7 +219,9 @@ func (k *Kernel) Zero(ctx context.Context, key lvs.ServiceKey) error {
 	for _, s := range zero {
 		s.counters = counters{}
 		for _, d := range s.servers {
-			d.counters = counters{}
+			if d.use != nil {
+				d.counters = counters{}
+			}
 		}
 	}
 	return nil

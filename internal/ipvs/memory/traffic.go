@@ -38,8 +38,9 @@ func (k *Kernel) SetConnections(service lvs.ServiceKey, server lvs.ServerKey, ac
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s := k.index[service]; s != nil {
-		if d := s.index[server]; d != nil {
-			d.active, d.inactive = active, inactive
+		if d := s.server(server); d != nil {
+			u := d.used()
+			u.active, u.inactive = active, inactive
 		}
 	}
 }
@@ -80,6 +81,10 @@ func (k *Kernel) pass(s *service, step time.Duration) {
 		linger = time.Duration(k.timeouts.UDP) * time.Second
 	}
 	for _, d := range s.servers {
+		if d.use == nil && t.Connections == 0 {
+			continue
+		}
+		d.used()
 		d.inactive -= ended(d.inactive, step, linger)
 		done := ended(d.active, step, t.Duration)
 		d.active -= done
@@ -95,15 +100,15 @@ func (k *Kernel) pass(s *service, step time.Duration) {
 			d.active += uint32(n)
 		}
 		more := lvs.Stats{Connections: n, InPackets: n * t.InPackets, OutPackets: n * t.OutPackets, InBytes: n * t.InBytes, OutBytes: n * t.OutBytes}
-		d.add(more)
-		s.add(more)
+		d.counters.add(more)
+		s.counters.add(more)
 		k.totals.add(more)
 	}
 }
 
 // open reports whether the server gets new connections.
 func (d *server) open() bool {
-	return d.Weight > 0 && (d.UpperThreshold == 0 || d.active+d.inactive < d.UpperThreshold)
+	return d.Weight > 0 && (d.UpperThreshold == 0 || d.use == nil || d.active+d.inactive < d.UpperThreshold)
 }
 
 // take returns the whole connections that fall to the server in a step and
