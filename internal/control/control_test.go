@@ -671,7 +671,7 @@ func TestSnapshotsShareRows(t *testing.T) {
 		taken, texts = append(taken, s), append(texts, describe(s))
 		if at, there := s.Find(web.Key.String()); there != (len(change.DeleteServices) == 0) {
 			t.Errorf("change %d is not in the snapshot:\n%s", i, texts[i])
-		} else if there && !slices.ContainsFunc(s.Services[at].Servers, func(d control.ServerRow) bool { return d.Server == put.Server }) {
+		} else if there && !slices.ContainsFunc(s.Services[at].Servers, func(d control.ServerRow) bool { return *d.Server == put.Server }) {
 			t.Errorf("change %d is not in the snapshot:\n%s", i, texts[i])
 		}
 	}

@@ -111,7 +111,7 @@ func differences(key lvs.ServiceKey, row *ServiceRow) []Drift {
 	}
 	for i := range row.Servers {
 		s := &row.Servers[i]
-		want, ok := lvs.EffectiveServer(service, &s.Server, &row.around)
+		want, ok := lvs.EffectiveServer(service, s.Server, &row.around)
 		d := Drift{Service: key, Server: s.Server.Key, Attribute: "presence", Desired: "absent", Actual: "absent"}
 		switch {
 		case s.External || !ok && s.InKernel():
@@ -320,11 +320,11 @@ func adoptService(change *lvs.Change, key lvs.ServiceKey, row *ServiceRow) {
 	change.PutServices = append(change.PutServices, service)
 	for i := range row.Servers {
 		s := &row.Servers[i]
-		want, wanted := lvs.EffectiveServer(&row.Service, &s.Server, &row.around)
+		want, wanted := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
 		switch {
 		case s.InKernel() && s.Actual.Forwarding == lvs.Bypass:
 		case s.InKernel() && (s.External || !wanted || want != s.Actual.ServerSpec):
-			server := s.Server
+			server := *s.Server
 			server.ServerSpec = s.Actual.ServerSpec
 			if wanted && want.Weight == s.Actual.Weight {
 				server.Weight = s.Server.Weight // it is not what somebody changed

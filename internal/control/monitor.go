@@ -210,7 +210,7 @@ func (c *Control) inherit(now time.Time) {
 		inherited := make(map[lvs.ServerKey]*lvs.Condition)
 		for i := range row.Servers {
 			s := &row.Servers[i]
-			spec, ok := lvs.EffectiveServer(&row.Service, &s.Server, &row.around)
+			spec, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
 			switch {
 			case !ok || !s.InKernel() || spec.Weight == 0 || spec.Weight == s.Actual.Weight:
 			case s.Actual.Weight == 0:
@@ -236,12 +236,12 @@ func (row *ServiceRow) steered(was bool) bool {
 	}
 	for i := range row.Servers {
 		s := &row.Servers[i]
-		want, ok := lvs.EffectiveServer(&row.Service, &s.Server, &row.around)
+		want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
 		switch {
 		case s.External:
 			return false
 		case ok == s.InKernel() && (!ok || want == s.Actual.ServerSpec):
-		case row.Service.IsSorry(&s.Server):
+		case row.Service.IsSorry(s.Server):
 		case !ok || !s.InKernel():
 			return false
 		default:

@@ -241,7 +241,7 @@ func (c *Control) endDrains(now time.Time) {
 			line := Request{Source: lvs.SourceAgent, Service: key, Server: s.Server.Key, OldValue: "drain", Outcome: Accepted, Reason: s.Reason}
 			switch s.Server.DrainAction {
 			case lvs.DrainDown:
-				down := s.Server
+				down := *s.Server
 				down.AdminStatus = lvs.AdminDown
 				change.PutServers = append(change.PutServers, lvs.ServerAt{Service: key, Server: down})
 				line.NewValue = "down"

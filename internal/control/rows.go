@@ -116,12 +116,12 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 		}
 	}
 	rows := make([]ServerRow, 0, max(len(wanted), len(at)))
-	add := func(server lvs.Server, external bool, actual *lvs.ActualServer) {
+	add := func(server *lvs.Server, external bool, actual *lvs.ActualServer) {
 		before := states[server.Key]
 		state := before.ServerState
 		if state == nil {
 			state = &ServerState{Text: server.Key.String(), Server: server, External: external, Oper: Oper{LastChange: momentOf(now)}}
-		} else if state.Server != server || state.External != external {
+		} else if *state.Server != *server || state.External != external {
 			next := *state
 			next.Server, next.External, next.LastChange = server, external, momentOf(now)
 			state = &next
@@ -133,7 +133,7 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 		if i, ok := at[s.Key]; ok {
 			actual = &reading.Servers[i]
 		}
-		add(*s, false, actual)
+		add(s, false, actual)
 	}
 	if reading != nil && len(reading.Servers) > 0 {
 		ours := make(map[lvs.ServerKey]bool, len(wanted))
@@ -143,9 +143,7 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 		extra := false
 		for i := range reading.Servers {
 			if actual := &reading.Servers[i]; !ours[actual.Key] {
-				server := actual.Desired()
-				server.Storage = lvs.Other
-				add(server, true, actual)
+				add(foreign(actual, states[actual.Key]), true, actual)
 				extra = true
 			}
 		}
@@ -163,18 +161,27 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 	return rows, order
 }
 
+// foreign returns what somebody else's server would be if it were asked for.
+func foreign(actual *lvs.ActualServer, before ServerRow) *lvs.Server {
+	server := actual.Desired()
+	server.Storage = lvs.Other
+	if before.ServerState != nil && *before.Server == server {
+		return before.Server
+	}
+	return &server
+}
+
 // nextServer makes the row of a server. state holds its configuration; before
 // is the row as it was, zero if there was none.
 func nextServer(row *ServiceRow, state *ServerState, before ServerRow, actual *lvs.ActualServer, now time.Time) ServerRow {
 	next := *state
 	if state.External {
-		next.Server = actual.Desired()
-		next.Server.Storage = lvs.Other
+		next.Server = foreign(actual, before)
 	}
 	if !state.External {
 		next.Told = row.around.Condition(next.Server.Key)
 	}
-	want, wanted := lvs.EffectiveServer(&row.Service, &next.Server, &row.around)
+	want, wanted := lvs.EffectiveServer(&row.Service, next.Server, &row.around)
 	draining := wanted && actual != absent && (next.Server.AdminStatus == lvs.AdminDrain || row.drains())
 	switch {
 	case !draining:
@@ -222,7 +229,7 @@ func (row *ServiceRow) WeightReason(s *ServerState) string {
 	if s.External {
 		return "set by somebody else"
 	}
-	reason := lvs.WeightReason(&row.Service, &s.Server, &row.around)
+	reason := lvs.WeightReason(&row.Service, s.Server, &row.around)
 	if s.Note != "" {
 		reason += "; " + s.Note
 	}
@@ -235,13 +242,13 @@ func operServer(row *ServiceRow, s *ServerState, wanted, full bool, actual *lvs.
 	switch {
 	case s.External:
 	case !wanted:
-		return OperAbsent, lvs.WeightReason(&row.Service, &s.Server, &row.around)
+		return OperAbsent, lvs.WeightReason(&row.Service, s.Server, &row.around)
 	case actual == absent:
 		return OperFailed, "not in the kernel, where it should be"
 	}
 	takes := "takes new connections"
 	if s.Told != nil && s.Told.Health == lvs.HealthDown && !s.External {
-		switch v := lvs.Judge(&row.Service, &s.Server, &row.around); {
+		switch v := lvs.Judge(&row.Service, s.Server, &row.around); {
 		case v.IsDown():
 			return OperDown, v.Reason()
 		case v.Weight > 0:
@@ -302,7 +309,7 @@ func finish(row, old *ServiceRow, now time.Time) {
 		row.ActiveConnections += uint64(s.Actual.ActiveConnections)
 		row.InactiveConnections += uint64(s.Actual.InactiveConnections)
 		row.PersistentConnections += uint64(s.Actual.PersistentConnections)
-		if row.Service.IsSorry(&s.Server) && !row.External {
+		if row.Service.IsSorry(s.Server) && !row.External {
 			continue
 		}
 		switch s.Oper.Status {
@@ -387,7 +394,7 @@ func drifted(row *ServiceRow) bool {
 		if s.External {
 			return true
 		}
-		want, ok := lvs.EffectiveServer(&row.Service, &s.Server, &row.around)
+		want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
 		if ok != s.InKernel() || ok && want != s.Actual.ServerSpec {
 			return true
 		}

@@ -66,7 +66,7 @@ type ServerRow struct {
 // ServerState is the part of a ServerRow that seldom changes.
 type ServerState struct {
 	Text     string // canonical text of the key
-	Server   lvs.Server
+	Server   *lvs.Server // not to be changed: the configuration shares it
 	External bool // somebody else put it into the kernel
 	Oper
 	PeakActive    uint32

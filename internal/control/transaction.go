@@ -663,13 +663,13 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	row.Servers = slices.Clone(g.row.Servers)
 	for _, k := range p.only {
 		i, ok := row.find(k)
-		server, kept := t.next.Server(key, k)
-		if !ok || !kept || row.Servers[i].External {
+		server := t.next.FindServer(key, k)
+		if !ok || server == nil || row.Servers[i].External {
 			return false
 		}
 		old := row.Servers[i]
 		state := *old.ServerState
-		if state.Server != server {
+		if *state.Server != *server {
 			state.Server, state.LastChange = server, momentOf(now)
 		}
 		actual := old.Actual

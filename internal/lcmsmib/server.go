@@ -111,7 +111,8 @@ func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
 		mib.Enum(28, "lcmsServerDrainAction", func(r row) *lvs.DrainAction { return &r.Server.DrainAction }, []string{"keep", "down", "destroy"}, mib.Creatable),
 	)
 	t.Clone = func(r row) row {
-		state := *r.ServerState
+		state, server := *r.ServerState, *r.Server
+		state.Server = &server
 		r.ServerState, r.written = &state, &told{advised: unsaid, detail: unsaidText}
 		return r
 	}
@@ -142,8 +143,9 @@ func newServer(s *control.Snapshot, index smi.OID) (serverRow, error) {
 	if err != nil {
 		return serverRow{}, err
 	}
+	server := lvs.NewServer(key)
 	row := serverRow{
-		ServerRow: control.ServerRow{ServerState: &control.ServerState{Text: text, Server: lvs.NewServer(key)}},
+		ServerRow: control.ServerRow{ServerState: &control.ServerState{Text: text, Server: &server}},
 		written:   &told{advised: unsaid, detail: unsaidText},
 	}
 	if i, found := s.Find(service.String()); found {
@@ -174,10 +176,10 @@ func putServer(c *lvs.Change, e mib.Edit[serverRow]) error {
 		return refuse(smi.InconsistentValue, adoptFirst)
 	}
 	report := e.New.reported(c)
-	if !external && e.Existed && e.New.Server == e.Old.Server && (report || e.Old.Note == "") {
+	if !external && e.Existed && *e.New.Server == *e.Old.Server && (report || e.Old.Note == "") {
 		return nil // else the same again is meant for the directory, which has something else
 	}
-	put := e.New.Server
+	put := *e.New.Server
 	if put.Storage == lvs.Other {
 		put.Storage = lvs.NonVolatile
 	}

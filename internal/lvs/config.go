@@ -37,14 +37,21 @@ func (c *Config) Service(k ServiceKey) (Service, bool) {
 
 // Server returns a server of a service.
 func (c *Config) Server(k ServiceKey, s ServerKey) (Server, bool) {
-	i, ok := c.find(k)
-	if !ok {
-		return Server{}, false
-	}
-	if j, ok := c.services[i].find(s); ok {
-		return *c.services[i].servers[j], true
+	if server := c.FindServer(k, s); server != nil {
+		return *server, true
 	}
 	return Server{}, false
+}
+
+// FindServer returns a server of a service, nil if it is not there. It is
+// read-only.
+func (c *Config) FindServer(k ServiceKey, s ServerKey) *Server {
+	if i, ok := c.find(k); ok {
+		if j, ok := c.services[i].find(s); ok {
+			return c.services[i].servers[j]
+		}
+	}
+	return nil
 }
 
 // Servers returns the servers of a service in table order. They are read-only.

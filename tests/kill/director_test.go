@@ -357,7 +357,7 @@ func shown(s *control.Snapshot, desired *lvs.Config) error {
 			if r.External || r.Oper.Status == control.OperFailed || r.LastError != "" {
 				return fmt.Errorf("%s of %s is shown with state %d (%s), external %t, error %q", r.Text, row.Text, r.Oper.Status, r.Reason, r.External, r.LastError)
 			}
-			seen.PutServers = append(seen.PutServers, lvs.ServerAt{Service: row.Service.Key, Server: r.Server})
+			seen.PutServers = append(seen.PutServers, lvs.ServerAt{Service: row.Service.Key, Server: *r.Server})
 		}
 	}
 	for _, d := range s.Daemons {

@@ -209,7 +209,7 @@ func (b *bound) do(a act) {
 		for _, row := range s.Services[i].Servers {
 			if row.Server.Key == put.Server.Key {
 				weight := put.Server.Weight
-				put.Server = row.Server
+				put.Server = *row.Server
 				put.Server.Weight = weight
 				b.set(a)
 				break
