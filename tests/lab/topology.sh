@@ -31,37 +31,49 @@ until_true() {
 	done
 }
 
+# ip_on HOST carries out the commands of ip on standard input. Each process
+# takes long to start in the lab, so that one does many.
+ip_on() { ip -n "$1" -batch -; }
+
 # host NAME
 host() {
 	ip netns add "$1"
-	ip -n "$1" link set lo up
 	on "$1" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 		net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+	ip -n "$1" link set lo up
 }
 
 # plug HOST INTERFACE NETWORK ADDRESS4 ADDRESS6
 plug() {
-	ip link add "$1-$3" type veth peer name "$2" netns "$1"
-	ip link set "$1-$3" master "$3" up
-	ip -n "$1" link set "$2" up
-	ip -n "$1" addr add "$4/24" dev "$2"
-	ip -n "$1" addr add "$5/64" dev "$2" nodad
+	ip -batch - <<-END
+		link add $1-$3 type veth peer name $2 netns $1
+		link set $1-$3 master $3 up
+	END
+	ip_on "$1" <<-END
+		link set $2 up
+		addr add $4/24 dev $2
+		addr add $5/64 dev $2 nodad
+	END
 }
 
 # virtual_addresses HOST: the director answers for them.
 virtual_addresses() {
-	ip -n "$1" addr add $VIP4/24 dev eth0
-	ip -n "$1" addr add $VIP6/64 dev eth0 nodad
+	ip_on "$1" <<-END
+		addr add $VIP4/24 dev eth0
+		addr add $VIP6/64 dev eth0 nodad
+	END
 }
 
 # silent_addresses HOST: a real server takes packets for the virtual addresses,
 # as direct routing and tunnels need it, and keeps quiet about it.
 silent_addresses() {
 	on "$1" sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
-	ip -n "$1" link add vip type dummy
-	ip -n "$1" link set vip up
-	ip -n "$1" addr add $VIP4/32 dev vip
-	ip -n "$1" addr add $VIP6/128 dev vip nodad
+	ip_on "$1" <<-END
+		link add vip type dummy
+		link set vip up
+		addr add $VIP4/32 dev vip
+		addr add $VIP6/128 dev vip nodad
+	END
 }
 
 # topology makes all of it.
@@ -87,9 +99,11 @@ topology() {
 		plug real$n eth1 front 10.0.1.1$n fd00:1::1$n
 		# Answers from the back address go back by the gateway, to the
 		# client's network too; all others directly.
-		ip -n real$n route add default via "$GATEWAY4" table 100
-		ip -n real$n rule add from 10.0.2.0/24 table 100
-		ip -n real$n -6 route add default via "$GATEWAY6" table 100
+		ip_on real$n <<-END
+			route add default via $GATEWAY4 table 100
+			rule add from 10.0.2.0/24 table 100
+			route add default via $GATEWAY6 table 100
+		END
 		ip -n real$n -6 rule add from fd00:2::/64 table 100
 	done
 }

@@ -40,14 +40,16 @@ func testServers(t *testing.T, k Kernel) {
 	for _, text := range []string{"tcp:192.0.2.1:80", "udp:[2001:db8::1]:53", "fwm4:7", "fwm6:7"} {
 		service := variants(serviceKey(t, text))[0]
 		apply(t, k, lvs.Op{Do: lvs.AddService, Service: service})
-		for _, server := range servers(t, service.Key) {
-			added := func(after *table) bool {
+		for i, server := range servers(t, service.Key) {
+			add := lvs.Op{Do: lvs.AddServer, Service: service, Server: server}
+			reversible(t, k, add, func(after *table) bool {
 				return len(after.servers) == 1 && after.servers[member{service.Key, server.Key}] == server
+			})
+			if i%3 == 0 { // a delete knows nothing but the key
+				apply(t, k, add)
+				reversible(t, k, add.Inverse(), func(after *table) bool { return len(after.servers) == 0 })
+				apply(t, k, add.Inverse())
 			}
-			reversible(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: server}, added)
-			apply(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: server})
-			reversible(t, k, lvs.Op{Do: lvs.DeleteServer, Service: service, Server: server}, func(after *table) bool { return len(after.servers) == 0 })
-			apply(t, k, lvs.Op{Do: lvs.DeleteServer, Service: service, Server: server})
 		}
 	}
 }
@@ -65,7 +67,7 @@ func testServerEdits(t *testing.T, k Kernel) {
 				continue
 			}
 			apply(t, k, lvs.Op{Do: lvs.EditServer, Service: service, Server: from})
-			for j, to := range all {
+			for j, to := range all[:i] {
 				if to.Key != from.Key || (i+j)%3 != 0 { // a third of the pairs meets every field
 					continue
 				}

@@ -7,7 +7,7 @@ virtual_addresses director1
 # One more for director2, by direct routing only.
 ip -n director2 addr add 10.0.1.200/24 dev eth0
 # More clients than one.
-for n in 20 21 22 23 24 25 26 27; do ip -n client addr add 10.0.1.$n/24 dev eth0; done
+for n in 20 21 22 23 24 25 26 27; do echo "addr add 10.0.1.$n/24 dev eth0"; done | ip_on client
 for n in 1 2 3; do
 	silent_addresses real$n
 	ip -n real$n addr add 10.0.1.200/32 dev vip

@@ -7,8 +7,10 @@ topology
 virtual_addresses director1
 host real4
 plug real4 eth0 back 10.0.2.14 fd00:2::14
-ip -n real4 route add default via $GATEWAY4 table 100
-ip -n real4 rule add from 10.0.2.0/24 table 100
+ip_on real4 <<-END
+	route add default via $GATEWAY4 table 100
+	rule add from 10.0.2.0/24 table 100
+END
 host monitor
 plug monitor eth0 back 10.0.2.20 fd00:2::20
 # Answers to the monitor do not go through a director.

@@ -1,4 +1,4 @@
-// Command webclient is the client of the lab: it asks a URL (http, tcp or udp)
+// Command webclient is the client of the lab: it asks a URL (http or udp)
 // for the name of the server behind it.
 //
 //	webclient -n COUNT URL     how often each server answered, one per line
@@ -30,10 +30,10 @@ func main() {
 	span := flag.Duration("for", 0, "watch for this long instead")
 	rate := flag.Float64("rate", 0, "ask so often in a second, and tell how long it takes")
 	timeout := flag.Duration("timeout", 5*time.Second, "how long to wait for an answer")
-	from := flag.String("from", "", "address to ask from, for tcp and udp")
+	from := flag.String("from", "", "address to ask from, for udp")
 	flag.Parse()
 	u, err := url.Parse(flag.Arg(0))
-	if err == nil && u.Host == "" {
+	if err == nil && (u.Host == "" || u.Scheme != "http" && u.Scheme != "udp") {
 		err = fmt.Errorf("usage: webclient [-n COUNT | -for TIME] URL")
 	}
 	c := client{url: u, timeout: *timeout}
@@ -150,14 +150,10 @@ func (c client) ask() (name string, done func(), err error) {
 		return name, func() {}, err
 	}
 	d := net.Dialer{Timeout: c.timeout}
-	switch {
-	case c.from == nil:
-	case c.url.Scheme == "udp":
+	if c.from != nil {
 		d.LocalAddr = &net.UDPAddr{IP: c.from}
-	default:
-		d.LocalAddr = &net.TCPAddr{IP: c.from}
 	}
-	conn, err := d.Dial(c.url.Scheme, c.url.Host)
+	conn, err := d.Dial("udp", c.url.Host)
 	if err != nil {
 		return "", nil, err
 	}
@@ -170,16 +166,12 @@ func (c client) ask() (name string, done func(), err error) {
 
 func (c client) read(conn net.Conn) (string, error) {
 	_ = conn.SetDeadline(time.Now().Add(c.timeout))
-	if c.url.Scheme == "udp" {
-		if _, err := conn.Write([]byte("name?")); err != nil {
-			return "", err
-		}
-		b := make([]byte, 2048)
-		n, err := conn.Read(b)
-		return string(b[:n]), err
+	if _, err := conn.Write([]byte("name?")); err != nil {
+		return "", err
 	}
-	b, err := io.ReadAll(conn)
-	return string(b), err
+	b := make([]byte, 2048)
+	n, err := conn.Read(b)
+	return string(b[:n]), err
 }
 
 func (c client) askHTTP() (string, error) {

@@ -1,11 +1,10 @@
 // Command webserver is a real server of the lab: whatever it is asked, it
 // answers its name.
 //
-//	webserver -name NAME [-http ADDRESS,...] [-tcp ADDRESS,...] [-udp ADDRESS,...] [-cost TIME -hog FILE]
+//	webserver -name NAME [-http ADDRESS,...] [-udp ADDRESS,...] [-cost TIME -hog FILE]
 //
-// Over HTTP the name is the body, over plain TCP it is all that is sent, over
-// UDP it is the answer to each datagram; give UDP addresses in full, or the
-// answer may come from another one of the host.
+// Over HTTP the name is the body, over UDP it is the answer to each datagram; give
+// UDP addresses in full, or the answer may come from another one of the host.
 //
 // Over HTTP /work takes time first, one request after the other: what hostload
 // says that a connection costs, on a processor of which somebody else uses what
@@ -28,7 +27,6 @@ import (
 func main() {
 	name := flag.String("name", "", "what to answer")
 	web := flag.String("http", "", "addresses to serve HTTP at")
-	tcp := flag.String("tcp", "", "addresses to serve TCP at")
 	udp := flag.String("udp", "", "addresses to serve UDP at")
 	flag.DurationVar(&work.cost, "cost", 0, "time of the processor that /work takes")
 	flag.StringVar(&work.hog, "hog", "", "file with the percent of the processor that somebody else uses")
@@ -42,7 +40,6 @@ func main() {
 		}
 	}
 	serve(*web, serveHTTP)
-	serve(*tcp, serveTCP)
 	serve(*udp, serveUDP)
 	fmt.Fprintln(os.Stderr, "webserver:", <-failed)
 	os.Exit(1)
@@ -87,21 +84,6 @@ func (p *processor) do() error {
 	}
 	time.Sleep(time.Duration(float64(p.cost) / left))
 	return nil
-}
-
-func serveTCP(address, name string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		_, _ = io.WriteString(c, name)
-		c.Close()
-	}
 }
 
 func serveUDP(address, name string) error {
