@@ -44,10 +44,9 @@ test: deps build lint unit lab-test ## Check and test everything.
 unit: ## Run the tests that need no kernel with IPVS.
 	$(GO) test -race -count=1 -timeout 30m ./...
 
-# The race detector does not run in the lab's kernel. A guest has one processor and
-# often waits: more of them than there are processors are done sooner.
+# The race detector does not run in the lab's kernel.
 lab-test: ## Run the tests on a real IPVS kernel.
-	$(GO) test -count=1 -timeout 60m -p 3 -parallel 3 -tags lab ./tests/lab/...
+	$(GO) test -count=1 -timeout 60m -tags lab ./tests/lab/...
 
 # Not for CI: an hour, a third of it for each of the three, and ten minutes more in
 # which weights follow load. LCMS_SOAK=1h make soak is longer, LCMS_SEED repeats.

@@ -14,11 +14,13 @@ func (f Final) Error() string { return f.Err.Error() }
 // Unwrap returns the error itself.
 func (f Final) Unwrap() error { return f.Err }
 
-// Poll calls check until it succeeds, at first often and then twenty times a
-// second. It gives up after limit, or at once when the error is Final.
+// Poll calls check until it succeeds. It gives up after limit, or at once when
+// the error is Final. It waits for twice as long as it looks, so that looking does
+// not keep those busy that are waited for.
 func Poll(limit time.Duration, check func() error) error {
 	deadline := time.Now().Add(limit)
-	for pause := 5 * time.Millisecond; ; pause = min(pause*5/4, 50*time.Millisecond) {
+	for {
+		began := time.Now()
 		err := check()
 		var final Final
 		switch {
@@ -29,6 +31,6 @@ func Poll(limit time.Duration, check func() error) error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("not within %s: %w", limit, err)
 		}
-		time.Sleep(pause)
+		time.Sleep(min(max(2*time.Since(began), 5*time.Millisecond), time.Second/2))
 	}
 }

@@ -4,6 +4,9 @@ set -eu
 . ./topology.sh
 topology
 virtual_addresses director1
+# What belonged to a server of an earlier test is forgotten as soon as somebody
+# comes by the same port again; else its packets would be dropped for minutes.
+on director1 sysctl -qw net.ipv4.vs.expire_nodest_conn=1
 # One more for director2, by direct routing only.
 ip -n director2 addr add 10.0.1.200/24 dev eth0
 # More clients than one.
