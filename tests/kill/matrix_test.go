@@ -168,7 +168,7 @@ var thinness = func() int {
 	if os.Getenv("LCMS_SOAK") != "" {
 		return 1
 	}
-	return 29
+	return 59
 }()
 
 // thinnest is the same of sweeps within those, which would take hours.
