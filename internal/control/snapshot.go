@@ -65,9 +65,9 @@ type ServerRow struct {
 
 // ServerState is the part of a ServerRow that seldom changes.
 type ServerState struct {
-	Text     string // canonical text of the key
+	Text     string      // canonical text of the key
 	Server   *lvs.Server // not to be changed: the configuration shares it
-	External bool // somebody else put it into the kernel
+	External bool        // somebody else put it into the kernel
 	Oper
 	PeakActive    uint32
 	Discontinuity Moment         // when the counters began at 0

@@ -36,7 +36,8 @@ const (
 )
 
 // patience is how long an answer may take. The kernel does what it is told
-// before the sending call returns, so that an answer is there at once or never.
+// before the sending call returns, though it may have to load a module first: then
+// an answer is there at once or never.
 const patience = time.Second
 
 // conn is what is open to the kernel of one network namespace. Sockets and the
@@ -162,10 +163,18 @@ func (c *conn) request(command uint8, flags netlink.HeaderFlags, attribute uint1
 		}
 		m.Data = b
 	}
+	sent, err := c.genl.Send(m, c.family, netlink.Request|flags)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.genl.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	return c.genl.Execute(m, c.family, netlink.Request|flags)
+	messages, answers, err := c.genl.Receive()
+	if err != nil {
+		return nil, err
+	}
+	return messages, netlink.Validate(sent, answers)
 }
 
 // command sends a command and waits for the kernel to have done it.

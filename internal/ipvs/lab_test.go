@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -51,6 +52,34 @@ func TestWithoutModule(t *testing.T) {
 	}
 	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.DeleteService, Service: lvs.ServiceSpec{Key: key(t, "fwm4:1")}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSlowModule has the kernel wait long for the module of a scheduler.
+func TestSlowModule(t *testing.T) {
+	const modprobe = "/proc/sys/kernel/modprobe"
+	loader, err := os.ReadFile(modprobe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := filepath.Join(t.TempDir(), "modprobe")
+	script := fmt.Sprintf("#!/bin/sh\nsleep 2\nexec %s \"$@\"\n", strings.TrimSpace(string(loader)))
+	if err := errors.Join(os.WriteFile(slow, []byte(script), 0o755), os.WriteFile(modprobe, []byte(slow), 0)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := os.WriteFile(modprobe, loader, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	k := open(t, namespace(t))
+	service := lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "nq", PersistenceNetmask: 32}
+	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: service}); err != nil {
+		t.Error(err)
+	}
+	a, err := k.Read(t.Context())
+	if err != nil || len(a.Services) != 1 || a.Services[0].ServiceSpec != service {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 

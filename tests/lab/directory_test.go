@@ -11,7 +11,6 @@ import (
 // TestDirectory runs those cases of tests/directory that say what the real kernel
 // holds.
 func TestDirectory(t *testing.T) {
-	t.Parallel()
 	programs := Build(t, "./cmd/lcms-subagent")
 	binary := BuildTest(t, "./tests/directory")
 	Run(t, Options{

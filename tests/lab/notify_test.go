@@ -11,7 +11,6 @@ import (
 // TestNotify runs those cases of tests/notify that need somebody who changes
 // the kernel behind the agent's back, or takes it away.
 func TestNotify(t *testing.T) {
-	t.Parallel()
 	programs := Build(t, "./cmd/lcms-subagent")
 	binary := BuildTest(t, "./tests/notify")
 	Run(t, Options{
