@@ -184,42 +184,43 @@ func (st *tableStage[S, R, C]) finish(c C) error {
 		if err != nil {
 			return at(max(d.actionAt, d.first), err)
 		}
-		if e == nil {
+		if !e.Existed && e.Destroyed {
 			continue
 		}
-		if err := st.table.Put(c, *e); err != nil {
+		if err := st.table.Put(c, e); err != nil {
 			return at(max(d.actionAt, d.first), err)
 		}
 	}
 	return nil
 }
 
-// edit works out what becomes of a row; nil if nothing does.
-func (st *tableStage[S, R, C]) edit(d *draft[R]) (*Edit[R], error) {
+// edit works out what becomes of a row. Where there is none, it may be destroyed
+// all the same.
+func (st *tableStage[S, R, C]) edit(d *draft[R]) (Edit[R], error) {
+	e := Edit[R]{Old: d.old, Existed: d.existed}
 	move, err := next(d.action, d.existed)
 	if err != nil {
-		return nil, err
+		return e, err
 	}
 	if move.destroy {
 		if len(d.writes) > 0 {
-			return nil, at(d.writes[0].number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
+			return e, at(d.writes[0].number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
 		}
-		if !d.existed {
-			return nil, nil
-		}
-		return &Edit[R]{Old: d.old, Existed: true, Destroyed: true}, nil
+		e.Destroyed = true
+		return e, nil
 	}
 	for _, w := range d.writes {
 		if err := w.column.put(d.row, w.value); err != nil {
-			return nil, at(w.number, err)
+			return e, at(w.number, err)
 		}
 	}
 	if st.table.Status != nil {
 		if err := st.settle(d, move.status); err != nil {
-			return nil, err
+			return e, err
 		}
 	}
-	return &Edit[R]{Old: d.old, New: d.row, Existed: d.existed, Activated: move.status == Active}, nil
+	e.New, e.Activated = d.row, move.status == Active
+	return e, nil
 }
 
 // settle gives the row its state: a row that is not active is notReady as long

@@ -428,6 +428,5 @@ func (row *ServiceRow) held(only []lvs.ServerKey) *lvs.ActualService {
 
 func (row *ServiceRow) find(k lvs.ServerKey) (int, bool) {
 	var buf [64]byte
-	text := string(k.AppendTo(buf[:0]))
-	return slices.BinarySearchFunc(row.Servers, text, func(r ServerRow, text string) int { return compareTexts(r.Text, text) })
+	return slices.BinarySearchFunc(row.Servers, k.AppendTo(buf[:0]), func(r ServerRow, text []byte) int { return compareTexts(r.Text, text) })
 }

@@ -180,13 +180,13 @@ func (s *Snapshot) Find(text string) (int, bool) {
 }
 
 // compareTexts orders texts as table indexes: by length, then by bytes.
-func compareTexts(a, b string) int {
+func compareTexts[T string | []byte](a string, b T) int {
 	switch {
 	case len(a) != len(b):
 		return len(a) - len(b)
-	case a < b:
+	case a < string(b):
 		return -1
-	case a > b:
+	case a > string(b):
 		return 1
 	}
 	return 0

@@ -111,9 +111,13 @@ func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
 		mib.Enum(28, "lcmsServerDrainAction", func(r row) *lvs.DrainAction { return &r.Server.DrainAction }, []string{"keep", "down", "destroy"}, mib.Creatable),
 	)
 	t.Clone = func(r row) row {
-		state, server := *r.ServerState, *r.Server
-		state.Server = &server
-		r.ServerState, r.written = &state, &told{advised: unsaid, detail: unsaidText}
+		clone := &struct {
+			state   control.ServerState
+			server  lvs.Server
+			written told
+		}{*r.ServerState, *r.Server, told{advised: unsaid, detail: unsaidText}}
+		clone.state.Server = &clone.server
+		r.ServerState, r.written = &clone.state, &clone.written
 		return r
 	}
 	t.New = newServer
