@@ -337,10 +337,15 @@ func adoptService(change *lvs.Change, key lvs.ServiceKey, row *ServiceRow) {
 	}
 }
 
-// massDelete says why a change is not adopted: it deletes so much that it
-// looks like an accident, such as a flush.
+// massDelete says why a change is not adopted: it deletes so much of what the
+// kernel should hold that it looks like an accident, such as a flush.
 func (c *Control) massDelete(change *lvs.Change) string {
-	gone, all := len(change.DeleteServices), c.desired.Len()
+	gone, all := len(change.DeleteServices), 0
+	for _, g := range c.groups {
+		if !g.row.External && lvs.Wanted(&g.row.Service, &g.row.around) {
+			all++
+		}
+	}
 	if gone > 0 && (gone == all || gone > max(5, all/5)) {
 		return fmt.Sprintf("held back: adopting it would delete %d of %d services; delete them through LCMS, or mend the kernel", gone, all)
 	}

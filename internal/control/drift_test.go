@@ -152,16 +152,22 @@ func TestServiceThatIsDownIsUnwanted(t *testing.T) {
 	}
 }
 
+// TestFlushIsNotAdopted flushes a kernel that holds one of two services: the other is
+// out of service, and nobody can miss it there.
 func TestFlushIsNotAdopted(t *testing.T) {
 	r := newRigWith(t, control.DriftAdopt)
-	r.change(cluster(t))
+	change := cluster(t)
+	down := service(t, "tcp:10.0.0.9:80")
+	down.AdminStatus = lvs.AdminDown
+	change.PutServices = append(change.PutServices, down)
+	r.change(change)
 	r.kernel.Flush()
 	r.eventually("the drift is held", func() bool {
 		d := r.Snapshot().Drifts
 		return len(d) == 1 && d[0].Kind == control.ServiceMissing && strings.Contains(d[0].Held, "1 of 1 services")
 	})
-	if n := len(r.Snapshot().Services); n != 1 {
-		t.Fatalf("%d services are left", n)
+	if n := len(r.Snapshot().Services); n != 2 {
+		t.Fatalf("%d services are left of 2", n)
 	}
 	r.stop()
 	r.start()
