@@ -22,12 +22,14 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	// A port of the client that comes again takes the place of a connection that is
+	// over: how many are inactive is not sure.
 	want := []string{
 		"lcmsDirectorKernelState.0 = INTEGER: ok",
 		`30 real1\s+20 real2\s+10 real3`,
-		`10\.0\.2\.11:8080 +Masq +3 .*\| 10\.0\.2\.11:8080 +3 +up +0 +30 +30`,
+		`10\.0\.2\.11:8080 +Masq +3 .*\| 10\.0\.2\.11:8080 +3 +up +0 +\d+ +30`,
 		`40 real2\s+20 real3`,
-		`10\.0\.2\.11:8080 +Masq +0 .*\| 10\.0\.2\.11:8080 +0 +drain\w+ +0 +30 +30`,
+		`10\.0\.2\.11:8080 +Masq +0 .*\| 10\.0\.2\.11:8080 +0 +drain\w+ +0 +\d+ +30`,
 		`4 real2\s+2 real3`,
 		`InActConn\s+$`,
 	}
