@@ -143,7 +143,8 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 		extra := false
 		for i := range reading.Servers {
 			if actual := &reading.Servers[i]; !ours[actual.Key] {
-				add(foreign(actual, states[actual.Key]), true, actual)
+				server := foreign(actual)
+				add(&server, true, actual)
 				extra = true
 			}
 		}
@@ -162,13 +163,10 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 }
 
 // foreign returns what somebody else's server would be if it were asked for.
-func foreign(actual *lvs.ActualServer, before ServerRow) *lvs.Server {
+func foreign(actual *lvs.ActualServer) lvs.Server {
 	server := actual.Desired()
 	server.Storage = lvs.Other
-	if before.ServerState != nil && *before.Server == server {
-		return before.Server
-	}
-	return &server
+	return server
 }
 
 // nextServer makes the row of a server. state holds its configuration; before
@@ -176,7 +174,10 @@ func foreign(actual *lvs.ActualServer, before ServerRow) *lvs.Server {
 func nextServer(row *ServiceRow, state *ServerState, before ServerRow, actual *lvs.ActualServer, now time.Time) ServerRow {
 	next := *state
 	if state.External {
-		next.Server = foreign(actual, before)
+		if server := foreign(actual); *next.Server != server {
+			kept := server // not &server, which would put every server on the heap
+			next.Server = &kept
+		}
 	}
 	if !state.External {
 		next.Told = row.around.Condition(next.Server.Key)
