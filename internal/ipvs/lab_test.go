@@ -24,22 +24,13 @@ import (
 
 // TestWithoutModule comes first: no other test may have loaded the module.
 func TestWithoutModule(t *testing.T) {
-	const modprobe = "/proc/sys/kernel/modprobe"
-	loader, err := os.ReadFile(modprobe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(modprobe, []byte("/bin/false"), 0); err != nil {
-		t.Fatal(err)
-	}
+	loader := loadBy(t, "/bin/false")
 	k := open(t, "")
-	_, err = k.Read(t.Context())
+	_, err := k.Read(t.Context())
 	if !errors.Is(err, lvs.ErrNotFound) || !strings.Contains(err.Error(), "modprobe ip_vs") {
 		t.Errorf("%v", err)
 	}
-	if err := os.WriteFile(modprobe, loader, 0); err != nil {
-		t.Fatal(err)
-	}
+	loadBy(t, loader)
 	// The kernel loads the module itself when it is asked for the family.
 	if _, err := k.Read(t.Context()); err != nil {
 		t.Errorf("after the module can be loaded: %v", err)
@@ -55,23 +46,28 @@ func TestWithoutModule(t *testing.T) {
 	}
 }
 
-// TestSlowModule has the kernel wait long for the module of a scheduler.
-func TestSlowModule(t *testing.T) {
+// loadBy has the kernel load modules by a program, and returns which it was before.
+func loadBy(t *testing.T, program string) (before string) {
+	t.Helper()
 	const modprobe = "/proc/sys/kernel/modprobe"
-	loader, err := os.ReadFile(modprobe)
+	b, err := os.ReadFile(modprobe)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := filepath.Join(t.TempDir(), "modprobe")
-	script := fmt.Sprintf("#!/bin/sh\nsleep 2\nexec %s \"$@\"\n", strings.TrimSpace(string(loader)))
-	if err := errors.Join(os.WriteFile(slow, []byte(script), 0o755), os.WriteFile(modprobe, []byte(slow), 0)); err != nil {
+	if err := os.WriteFile(modprobe, []byte(program), 0); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := os.WriteFile(modprobe, loader, 0); err != nil {
-			t.Error(err)
-		}
-	}()
+	return strings.TrimSpace(string(b))
+}
+
+// TestSlowModule has the kernel wait long for the module of a scheduler.
+func TestSlowModule(t *testing.T) {
+	slow := filepath.Join(t.TempDir(), "modprobe")
+	if err := os.WriteFile(slow, []byte("#!/bin/sh\nsleep 2\nexec modprobe \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	loader := loadBy(t, slow)
+	defer loadBy(t, loader)
 	k := open(t, namespace(t))
 	service := lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "nq", PersistenceNetmask: 32}
 	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: service}); err != nil {

@@ -26,7 +26,7 @@ func variants(key lvs.ServiceKey) []lvs.ServiceSpec {
 		f(&s)
 		return s
 	}
-	all := []lvs.ServiceSpec{
+	return []lvs.ServiceSpec{
 		plain,
 		vary(func(s *lvs.ServiceSpec) { s.PersistenceTimeout = 1 }),
 		vary(func(s *lvs.ServiceSpec) { s.PersistenceTimeout, s.PersistenceNetmask = lvs.MaxTimeout, 1 }),
@@ -41,7 +41,6 @@ func variants(key lvs.ServiceKey) []lvs.ServiceSpec {
 			s.PersistenceTimeout, s.PersistenceNetmask, s.PersistenceEngine = 60, 24, "sip"
 		}),
 	}
-	return all
 }
 
 func testServices(t *testing.T, k Kernel) {
