@@ -191,8 +191,11 @@ func (d *Director) StorePath() string { return d.opts.StorePath }
 // Socket returns the path of the AgentX socket.
 func (d *Director) Socket() string { return d.path("master") }
 
+// loopback is the address of every snmpd.
+const loopback = "127.0.0.1"
+
 // Address returns where snmpd listens, as HOST:PORT.
-func (d *Director) Address() string { return fmt.Sprintf("127.0.0.1:%d", d.port) }
+func (d *Director) Address() string { return fmt.Sprintf("%s:%d", loopback, d.port) }
 
 // Community returns the name that opens snmpd. Each director has its own, so
 // that no other one that got the same port is taken for it.

@@ -5,12 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // Interface is the network interface of a namespace that a director has made,
@@ -46,7 +43,7 @@ func namespace(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	err = within(path, func() error {
+	err = Within(path, func() error {
 		return ip("link set lo up",
 			"link add "+Interface+" mtu 1500 type dummy",
 			"addr add 198.51.100.1/24 dev "+Interface,
@@ -77,7 +74,7 @@ func (d *Director) Ipvsadm(args ...string) (string, error) {
 		return "", fmt.Errorf("ipvsadm cannot see the kernel %s", d.opts.Kernel)
 	}
 	var out []byte
-	err := within(d.opts.Netns, func() (err error) {
+	err := Within(d.opts.Netns, func() (err error) {
 		out, err = exec.Command(tool("ipvsadm"), args...).CombinedOutput()
 		return err
 	})
@@ -95,35 +92,6 @@ func ip(commands ...string) error {
 		return fmt.Errorf("ip %s: %w: %s", strings.Join(commands, "; "), err, out)
 	}
 	return nil
-}
-
-// within calls f in a network namespace, where the processes are that it starts.
-// A program that goes there first, such as nsenter, costs as much as what it
-// starts in a guest where that is slow.
-func within(namespace string, f func() error) (err error) {
-	// The thread comes back instead of ending: daemons die with the one that
-	// started them.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
-	defer home.Close()
-	there, err := os.Open(namespace)
-	if err != nil {
-		return err
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter %s: %w", namespace, err)
-	}
-	defer func() {
-		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-			panic(fmt.Sprintf("return from %s: %v", namespace, err))
-		}
-	}()
-	return f()
 }
 
 // Rules returns what the real kernel holds as ipvsadm -Sn writes it, sorted,

@@ -2,8 +2,6 @@ package director
 
 import (
 	"cmp"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/gosnmp/gosnmp"
@@ -21,15 +19,7 @@ const (
 // third of a second, to look often by one would keep those busy that are waited
 // for. What is tested is asked by the tools.
 func (d *Director) ask(oid string, limit time.Duration) (any, error) {
-	host, port, err := net.SplitHostPort(d.Address())
-	if err != nil {
-		return nil, err
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	s := &gosnmp.GoSNMP{Target: host, Port: uint16(number), Version: gosnmp.Version2c, Community: d.Community(), Timeout: limit}
+	s := &gosnmp.GoSNMP{Target: loopback, Port: uint16(d.port), Version: gosnmp.Version2c, Community: d.Community(), Timeout: limit}
 	if err := s.Connect(); err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func Run(t testing.TB, o Options, command ...string) string {
 func Build(t testing.TB, packages ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	golang(t, append([]string{"build", "-ldflags=-s -w", "-o", dir + "/"}, packages...)...)
+	golang(t, append([]string{"build", stripped, "-o", dir + "/"}, packages...)...)
 	return dir
 }
 
@@ -52,7 +52,7 @@ func Build(t testing.TB, packages ...string) string {
 func BuildTest(t testing.TB, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg)+".test")
-	golang(t, "test", "-c", "-ldflags=-s -w", "-tags", "lab", "-o", path, pkg)
+	golang(t, "test", "-c", stripped, "-tags", "lab", "-o", path, pkg)
 	return path
 }
 
@@ -66,7 +66,10 @@ func Root(t testing.TB) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// golang calls the go command. Nobody debugs what it builds. Without C the programs need nothing of the
+// stripped is for what nobody debugs.
+const stripped = "-ldflags=-s -w"
+
+// golang calls the go command. Without C the programs need nothing of the
 // machine, and the race detector, which the lab's kernel has no room for, is
 // off.
 func golang(t testing.TB, args ...string) {

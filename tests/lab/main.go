@@ -52,7 +52,7 @@ func enter(scenario string, programs []string) (status int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", append([]string{"build", "-ldflags=-s -w", "-o", dir + "/", "./tests/lab/umlrun"}, programs...)...)
+	build := exec.Command("go", append([]string{"build", stripped, "-o", dir + "/", "./tests/lab/umlrun"}, programs...)...)
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", build, err, out)

@@ -88,8 +88,7 @@ func look(t *testing.T, d *director.Director) state {
 // held returns what the kernel holds.
 func held(t *testing.T, d *director.Director) string {
 	t.Helper()
-	rules := slices.Sorted(strings.Lines(ipvsadm(t, d, "-S -n")))
-	return strings.Join(rules, "") + ipvsadm(t, d, "-L --daemon") + ipvsadm(t, d, "-L --timeout")
+	return strings.Join(d.Rules(), "\n") + "\n" + ipvsadm(t, d, "-L --daemon") + ipvsadm(t, d, "-L --timeout")
 }
 
 // eventually waits until the kernel holds what it should.
