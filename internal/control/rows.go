@@ -391,16 +391,20 @@ func drifted(row *ServiceRow) bool {
 		return true
 	}
 	for i := range row.Servers {
-		s := &row.Servers[i]
-		if s.External {
-			return true
-		}
-		want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
-		if ok != s.InKernel() || ok && want != s.Actual.ServerSpec {
+		if row.drifted(&row.Servers[i]) {
 			return true
 		}
 	}
 	return false
+}
+
+// drifted is the same of a server of a service that the kernel should hold.
+func (row *ServiceRow) drifted(s *ServerRow) bool {
+	if s.External {
+		return true
+	}
+	want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
+	return ok != s.InKernel() || ok && want != s.Actual.ServerSpec
 }
 
 // held returns what the kernel holds of a row as lvs.Diff takes it, nil if

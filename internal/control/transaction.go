@@ -658,6 +658,9 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 		}
 		edits = append(edits, &op.Server)
 	}
+	// What was told of servers changes with time what the kernel should hold of all.
+	others := g.drift || len(g.row.around.Conditions)+len(p.around.Conditions) > 0
+	drift := false
 	row := *g.row
 	row.around = p.around
 	row.Servers = slices.Clone(g.row.Servers)
@@ -679,6 +682,7 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 			actual, edits = &changed, edits[1:]
 		}
 		row.Servers[i] = nextServer(&row, &state, old, actual, now)
+		drift = drift || row.drifted(&row.Servers[i])
 	}
 	if len(edits) > 0 {
 		return false
@@ -691,7 +695,7 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	t.c.show(g, &row)
 	t.c.annotate(g, key)
 	t.c.compare(key, old, g.row, now)
-	g.drift = drifted(&row)
+	g.drift = drift || others && drifted(&row)
 	return true
 }
 
