@@ -30,9 +30,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	status := 1
-	out, err := exec.Command("go", "build", "-o", programs+"/", "github.com/lcms-project/lcms/cmd/lcms-poller", "github.com/lcms-project/lcms/tests/demo/realserver").CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v: %s", err, out)
+	if err := director.Build(programs+"/", "github.com/lcms-project/lcms/cmd/lcms-poller", "github.com/lcms-project/lcms/tests/demo/realserver"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	} else {
 		status = director.Main(m)
 	}

@@ -25,7 +25,7 @@ func Main(m *testing.M) int {
 	if err == nil {
 		defer os.RemoveAll(dir)
 		path := filepath.Join(dir, "lcms-subagent")
-		if err = build(path); err == nil {
+		if err = Build(path, command); err == nil {
 			err = os.Setenv(binaryVariable, path)
 		}
 	}
@@ -43,7 +43,7 @@ func Binary(t testing.TB) string {
 		return path
 	}
 	path := filepath.Join(t.TempDir(), "lcms-subagent")
-	if err := build(path); err != nil {
+	if err := Build(path, command); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -54,16 +54,20 @@ func Binary(t testing.TB) string {
 func Fallible(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "lcms-subagent")
-	if err := build(path, "-tags=failpoint"); err != nil {
+	if err := Build(path, "-tags=failpoint", command); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func build(path string, options ...string) error {
-	out, err := exec.Command("go", append(append([]string{"build"}, options...), "-o", path, command)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("go build %s: %w: %s(where go cannot run, name a built one in %s)", command, err, out, binaryVariable)
+// Build builds what the last arguments of `go build` name: one program, or with a
+// path that ends in / several. It is done without C, as the Makefile does it, so that
+// the cache has nearly all of it, and without what only a debugger wants.
+func Build(path string, arguments ...string) error {
+	build := exec.Command("go", append([]string{"build", "-ldflags=-s -w", "-o", path}, arguments...)...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s(where go cannot run, name a built lcms-subagent in %s)", build, err, out, binaryVariable)
 	}
 	return nil
 }

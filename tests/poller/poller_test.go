@@ -28,10 +28,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "lcms-poller")
-	out, err := exec.Command("go", "build", "-o", binary, "github.com/lcms-project/lcms/cmd/lcms-poller").CombinedOutput()
 	status := 1
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "go build lcms-poller: %v: %s", err, out)
+	if err := director.Build(binary, "github.com/lcms-project/lcms/cmd/lcms-poller"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	} else {
 		status = director.Main(m)
 	}
