@@ -42,10 +42,12 @@ type counts struct {
 	example [OperFailed + 1]example
 }
 
-// example is a service, or a server of it, and why it is as it is.
+// example is a service, or a server of it, and why it is as it is. It is texts: a
+// row would keep the whole reading that it was made of.
 type example struct {
-	row    *ServiceRow
-	server *ServerState
+	service string
+	server  string // "" for the service
+	reason  string
 }
 
 func (n *counts) add(status OperStatus, e example) {
@@ -80,10 +82,10 @@ func (n *counts) sum(what string) (OperStatus, string) {
 }
 
 func (e example) String() string {
-	if e.server != nil {
-		return fmt.Sprintf("server %s of service %s: %s", e.server.Text, e.row.Text, e.server.Reason)
+	if e.server != "" {
+		return fmt.Sprintf("server %s of service %s: %s", e.server, e.service, e.reason)
 	}
-	return fmt.Sprintf("service %s: %s", e.row.Text, e.row.Reason)
+	return fmt.Sprintf("service %s: %s", e.service, e.reason)
 }
 
 // tally is what the services of a cluster, or those of none, say of it and of
@@ -116,7 +118,7 @@ func (c *Control) count(all bool) map[lvs.ClusterID]*tally {
 			continue
 		}
 		t := of(row.Service.Cluster)
-		t.add(row.Oper.Status, example{row: row})
+		t.add(row.Oper.Status, example{service: row.Text, reason: row.Reason})
 		t.servers += uint32(len(row.Servers))
 		t.up += row.ServersUp
 		for i := range row.Servers {
@@ -133,7 +135,7 @@ func (c *Control) count(all bool) map[lvs.ClusterID]*tally {
 				n = new(counts)
 				t.members[host] = n
 			}
-			n.add(s.Oper.Status, example{row, s})
+			n.add(s.Oper.Status, example{row.Text, s.Text, s.Reason})
 		}
 	}
 	return tallies
