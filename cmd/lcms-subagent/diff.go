@@ -74,8 +74,8 @@ const absent = "-"
 func compare(desired *lvs.Config, actual *lvs.Actual) []states {
 	var list []states
 	found := make(map[lvs.ServiceKey]*lvs.ActualService)
-	for i := range actual.Services {
-		found[actual.Services[i].Key] = &actual.Services[i]
+	for _, a := range actual.Services {
+		found[a.Key] = a
 	}
 	for service, servers := range desired.Services {
 		around := desired.Circumstances(service)
@@ -83,8 +83,8 @@ func compare(desired *lvs.Config, actual *lvs.Actual) []states {
 		list = append(list, compareService(service, servers, target, found[service.Key])...)
 		delete(found, service.Key)
 	}
-	for i := range actual.Services {
-		if a := &actual.Services[i]; found[a.Key] != nil {
+	for _, a := range actual.Services {
+		if found[a.Key] != nil {
 			list = append(list, compareService(nil, nil, lvs.Target{}, a)...)
 		}
 	}

@@ -100,8 +100,7 @@ func held(ctx context.Context, c config.Config, stderr io.Writer) (lvs.Change, e
 	if err != nil {
 		return rows, fmt.Errorf("kernel: %w", err)
 	}
-	for i := range actual.Services {
-		a := &actual.Services[i]
+	for _, a := range actual.Services {
 		if !slices.ContainsFunc(rows.PutServices, func(s lvs.Service) bool { return s.Key == a.Key }) {
 			rows.PutServices = append(rows.PutServices, a.Desired())
 		}

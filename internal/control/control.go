@@ -468,11 +468,11 @@ func (c *Control) merge(actual *lvs.Actual, before uint64) {
 		return c.gone[key] > before
 	}
 	found := make(map[lvs.ServiceKey]bool, len(actual.Services))
-	for i := range actual.Services {
-		key := actual.Services[i].Key
+	for _, reading := range actual.Services {
+		key := reading.Key
 		found[key] = true
-		if !newer(key) {
-			c.update(key, &actual.Services[i], now)
+		if !newer(key) && !c.groups[key].shows(reading) {
+			c.update(key, reading, now)
 		}
 	}
 	for key := range c.groups {

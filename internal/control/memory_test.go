@@ -3,15 +3,19 @@ package control_test
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/lcms-project/lcms/internal/control"
+	"github.com/lcms-project/lcms/internal/ipvs/memory"
 	"github.com/lcms-project/lcms/internal/lvs"
 )
 
-// readings is a kernel that knows which of its readings are still in memory.
+// readings is a kernel of which every reading is new, and that knows which of them are
+// still in memory.
 type readings struct {
 	control.Kernel
 
@@ -21,12 +25,20 @@ type readings struct {
 
 func (r *readings) Read(ctx context.Context) (*lvs.Actual, error) {
 	a, err := r.Kernel.Read(ctx)
-	if err == nil && len(a.Services) > 0 && len(a.Services[0].Servers) > 0 {
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range a.Services {
+		copied := *s
+		copied.Servers = slices.Clone(s.Servers)
+		a.Services[i] = &copied
+	}
+	if len(a.Services) > 0 && len(a.Services[0].Servers) > 0 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.made = append(r.made, weak.Make(&a.Services[0].Servers[0]))
 	}
-	return a, err
+	return a, nil
 }
 
 // kept returns how many were made, and how many of them are kept that newer ones
@@ -71,4 +83,42 @@ func TestOldReadingsAreForgotten(t *testing.T) {
 			return made > before+10 && kept == 0
 		})
 	}
+}
+
+// TestRowsStayUntilSomethingChanges has the kernel read again and again: a row is made
+// anew when the kernel or time has something new to say of it, and only then.
+func TestRowsStayUntilSomethingChanges(t *testing.T) {
+	r := newRig(t)
+	r.change(cluster(t))
+	row := func() *control.ServiceRow { return r.Look().Services[0] }
+	readings := func(n int) {
+		for range n {
+			at := r.Look().Director.ReadAt
+			r.eventually("the kernel is read again", func() bool { return r.Look().Director.ReadAt.After(at) })
+		}
+	}
+	readings(3)
+	settled := row()
+	readings(5)
+	if row() != settled {
+		t.Error("a row is made anew though nothing has changed")
+	}
+	r.kernel.SetTraffic(settled.Service.Key, memory.Traffic{Connections: 100, Duration: time.Second})
+	r.kernel.Advance(3 * time.Second)
+	r.eventually("counters grow", func() bool { return row() != settled && row().Connections > 0 })
+
+	// A weight that LCMS sets and somebody sets back before the next reading is as
+	// the reading before had it.
+	r.kernel.SetTraffic(settled.Service.Key, memory.Traffic{})
+	readings(3)
+	server := cluster(t).PutServers[0]
+	old := server.Server.Weight
+	server.Server.Weight = 77
+	r.change(lvs.Change{PutServers: []lvs.ServerAt{server}})
+	back := lvs.Op{Do: lvs.EditServer, Service: settled.Service.ServiceSpec, Server: server.Server.ServerSpec}
+	back.Server.Weight = old
+	if err := r.kernel.Apply(t.Context(), back); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the weight is mended", func() bool { return r.Look().Director.DriftRepairs > 0 && row().Servers[0].Actual.Weight == 77 })
 }

@@ -273,6 +273,7 @@ type failure struct {
 // blame shows in the rows what the kernel refused. The rows were made anew and
 // are not published yet.
 func (c *Control) blame(g *group, failed []failure) {
+	g.settled = false
 	for _, f := range failed {
 		if i, ok := g.row.find(f.op.Server.Key); ok && !f.op.Server.Key.IsZero() {
 			state := *g.row.Servers[i].ServerState

@@ -25,6 +25,12 @@ type group struct {
 	seen    int                // readings in a row with drift
 	retry   backoff
 	noted   bool // annotate has written into the row
+	settled bool // the row is as rebuild made it of reading, and would be the same at any time
+}
+
+// shows reports whether the row is what rebuild would make of a reading.
+func (g *group) shows(reading *lvs.ActualService) bool {
+	return g != nil && g.settled && g.reading == reading
 }
 
 // rebuild makes the row of a service anew from the desired state and a reading
@@ -73,6 +79,7 @@ func (c *Control) rebuild(g *group, key lvs.ServiceKey, reading *lvs.ActualServi
 	finish(row, old, now)
 	c.annotate(g, key)
 	g.drift = !row.External && drifted(row)
+	g.settled = !row.starting && !g.drift && !g.noted && !slices.ContainsFunc(row.Servers, func(s ServerRow) bool { return s.Oper.Status == OperDraining })
 	c.stale(old, row)
 	return row
 }

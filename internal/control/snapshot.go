@@ -24,12 +24,12 @@ const (
 
 // Oper is the operational side of a row.
 type Oper struct {
-	Status      OperStatus
 	Reason      string
-	LastChange  Moment // of Status or of the configuration
-	Transitions uint32 // changes of Status
 	LastError   string // what the kernel last refused, "" if it took everything since
 	Note        string // what is special about the row for a time, part of Reason; "" = nothing
+	LastChange  Moment // of Status or of the configuration
+	Transitions uint32 // changes of Status
+	Status      OperStatus
 }
 
 // ServiceRow is a virtual service with all that is known of it.
@@ -63,16 +63,17 @@ type ServerRow struct {
 	Actual *lvs.ActualServer
 }
 
-// ServerState is the part of a ServerRow that seldom changes.
+// ServerState is the part of a ServerRow that seldom changes. There is one for each
+// row: its fields are ordered to leave no gaps.
 type ServerState struct {
-	Text     string      // canonical text of the key
-	Server   *lvs.Server // not to be changed: the configuration shares it
-	External bool        // somebody else put it into the kernel
+	Text   string      // canonical text of the key
+	Server *lvs.Server // not to be changed: the configuration shares it
 	Oper
-	PeakActive    uint32
-	Discontinuity Moment         // when the counters began at 0
 	Told          *lvs.Condition // what a monitor has told of it, nil if nothing
+	Discontinuity Moment         // when the counters began at 0
 	DrainSince    Moment         // when the administrator's drain began; zero: none is going on
+	PeakActive    uint32
+	External      bool // somebody else put it into the kernel
 }
 
 // Moment is a time in a third of the memory: nanoseconds since 1970, 0 for

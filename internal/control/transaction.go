@@ -692,6 +692,7 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	t.c.stale(g.row, &row)
 	old := g.row
 	g.wanted, g.around = t.next.Servers(key), p.around
+	g.settled = false
 	t.c.show(g, &row)
 	t.c.annotate(g, key)
 	t.c.compare(key, old, g.row, now)

@@ -30,7 +30,8 @@ type Kernel struct {
 	modules modules
 
 	mu   sync.Mutex
-	conn *conn // nil until needed, and after any failure
+	conn *conn                                 // nil until needed, and after any failure
+	last map[lvs.ServiceKey]*lvs.ActualService // the reading before
 }
 
 // New returns the kernel that the options name. It opens nothing: the first
@@ -99,18 +100,19 @@ func (k *Kernel) read(ctx context.Context, c *conn) (*lvs.Actual, error) {
 	}, nil
 }
 
-func (k *Kernel) readServices(ctx context.Context, c *conn) ([]lvs.ActualService, error) {
+// readServices returns what the last reading has where that is still so: a table
+// that nobody uses needs memory once.
+func (k *Kernel) readServices(ctx context.Context, c *conn) ([]*lvs.ActualService, error) {
 	found, err := c.services(k.log)
 	if err != nil {
 		return nil, err
 	}
-	services := found[:0]
-	seen := make(map[lvs.ServiceKey]struct{}, len(found))
+	services := make([]*lvs.ActualService, 0, len(found))
+	read := make(map[lvs.ServiceKey]*lvs.ActualService, len(found))
 	for _, s := range found {
-		if _, twice := seen[s.Key]; twice {
+		if read[s.Key] != nil { // given out twice
 			continue
 		}
-		seen[s.Key] = struct{}{}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -121,8 +123,14 @@ func (k *Kernel) readServices(ctx context.Context, c *conn) ([]lvs.ActualService
 		case err != nil:
 			return nil, err
 		}
-		services = append(services, s)
+		service := k.last[s.Key]
+		if service == nil || !service.Same(s) {
+			service = s
+		}
+		read[s.Key] = service
+		services = append(services, service)
 	}
+	k.last = read
 	return services, nil
 }
 

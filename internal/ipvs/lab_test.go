@@ -168,7 +168,7 @@ func TestIpvsadm(t *testing.T) {
 	}
 	held := make(map[lvs.ServiceKey]lvs.ActualService)
 	for _, s := range a.Services {
-		held[s.Key] = s
+		held[s.Key] = *s
 	}
 	if len(held) != len(want) {
 		t.Errorf("%d services, want %d", len(held), len(want))

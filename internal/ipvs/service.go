@@ -109,8 +109,8 @@ func prefixLength(f lvs.Family, b []byte) uint8 {
 
 // services dumps the services without their servers. Those that have no key,
 // of a protocol that the kernel would never balance, are passed over.
-func (c *conn) services(log *slog.Logger) ([]lvs.ActualService, error) {
-	var all []lvs.ActualService
+func (c *conn) services(log *slog.Logger) ([]*lvs.ActualService, error) {
+	var all []*lvs.ActualService
 	err := c.dump(cmdGetService, cmdAttrService, func(d *netlink.AttributeDecoder) error {
 		var s serviceAttributes
 		for d.Next() {
@@ -170,7 +170,7 @@ func (s *serviceAttributes) take(d *netlink.AttributeDecoder) {
 	}
 }
 
-func (s *serviceAttributes) service() (lvs.ActualService, error) {
+func (s *serviceAttributes) service() (*lvs.ActualService, error) {
 	family := lvs.IPv4
 	if s.family == syscall.AF_INET6 {
 		family = lvs.IPv6
@@ -185,7 +185,7 @@ func (s *serviceAttributes) service() (lvs.ActualService, error) {
 		}
 	}
 	if err != nil {
-		return lvs.ActualService{}, err
+		return nil, err
 	}
 	s.SchedulerFlags = lvs.SchedulerFlags(s.flags >> flagSchedulerShift & 7)
 	s.OnePacket = s.flags&flagOnePacket != 0
@@ -198,7 +198,8 @@ func (s *serviceAttributes) service() (lvs.ActualService, error) {
 	case s.PersistenceTimeout == 0:
 		s.PersistenceNetmask = 0
 	}
-	return s.ActualService, nil
+	service := s.ActualService
+	return &service, nil
 }
 
 // address decodes the kernel's 16 octets, of which IPv4 has the first 4.

@@ -55,10 +55,10 @@ func (s *Service) UnmarshalJSON(text []byte) error {
 // Server is a real server as an administrator asks for it. It is comparable.
 type Server struct {
 	ServerSpec
-	Host         HostName `json:",omitempty"` // the machine it runs on, "" = not told
-	AdminStatus  AdminStatus
+	Host         HostName    `json:",omitempty"` // the machine it runs on, "" = not told
 	DrainTimeout uint32      // seconds a drain may take; 0 = until the last connection ends
 	DrainAction  DrainAction // what follows a drain
+	AdminStatus  AdminStatus
 	Status       Status
 	Storage      Storage
 }

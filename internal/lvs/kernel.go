@@ -1,6 +1,9 @@
 package lvs
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Forwarding is the method by which packets reach a real server, numbered as
 // the kernel numbers it (IP_VS_CONN_F_* in include/uapi/linux/ip_vs.h).
@@ -96,13 +99,14 @@ type Stats struct {
 	OutByteRate    uint64 // octets per second
 }
 
-// Actual is one reading of the kernel.
+// Actual is one reading of the kernel. A service that is as it was in the reading
+// before may be the same in both; none changes.
 type Actual struct {
 	At                  time.Time // when the reading ended
 	Version             string    // of IPVS, "1.2.1"
 	ConnectionTableSize uint32    // hash buckets
 	Timeouts            Timeouts
-	Services            []ActualService
+	Services            []*ActualService
 	Daemons             []Daemon
 	Totals              Stats
 }
@@ -112,6 +116,11 @@ type ActualService struct {
 	ServiceSpec
 	Stats
 	Servers []ActualServer
+}
+
+// Same reports whether a reading found the service as another one did.
+func (a *ActualService) Same(b *ActualService) bool {
+	return a.ServiceSpec == b.ServiceSpec && a.Stats == b.Stats && slices.Equal(a.Servers, b.Servers)
 }
 
 // ActualServer is a real server found in the kernel.

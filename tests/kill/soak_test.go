@@ -306,7 +306,7 @@ func (s *soak) meddle() {
 	a := s.w.read()
 	at := pick(s, a.Services)
 	if s.w.policy != control.DriftEnforce || s.chance(20) {
-		at = a.Services[slices.IndexFunc(a.Services, func(v lvs.ActualService) bool { return v.Key == serviceKey(foreign) })]
+		at = a.Services[slices.IndexFunc(a.Services, func(v *lvs.ActualService) bool { return v.Key == serviceKey(foreign) })]
 	}
 	op := lvs.Op{Do: lvs.EditService, Service: at.ServiceSpec}
 	op.Service.Scheduler = pick(s, []string{"rr", "sh"})

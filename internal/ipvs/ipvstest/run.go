@@ -3,6 +3,7 @@ package ipvstest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/lcms-project/lcms/internal/lvs"
@@ -33,6 +34,7 @@ func Run(t *testing.T, open func(*testing.T) Kernel) {
 		{"Servers", testServers},
 		{"ServerEdits", testServerEdits},
 		{"DeleteService", testDeleteService},
+		{"Unchanged", testUnchanged},
 		{"Timeouts", testTimeouts},
 		{"Daemons", testDaemons},
 		{"MixedFamiliesAndDaemons", testMixed},
@@ -54,6 +56,35 @@ func testEmpty(t *testing.T, k Kernel) {
 	}
 	if a.Version == "" || a.ConnectionTableSize == 0 || a.At.IsZero() || a.Timeouts != (lvs.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}) {
 		t.Errorf("%+v", a)
+	}
+}
+
+// testUnchanged looks for what readings have in common: a service that stays as it
+// is takes no memory twice.
+func testUnchanged(t *testing.T, k Kernel) {
+	var services []lvs.ServiceSpec
+	for _, text := range []string{"tcp:192.0.2.1:80", "tcp:192.0.2.2:80"} {
+		spec := lvs.ServiceSpec{Key: serviceKey(t, text), Scheduler: "rr"}
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: spec})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 1}})
+		services = append(services, spec)
+	}
+	find := func(a *lvs.Actual, spec lvs.ServiceSpec) *lvs.ActualService {
+		i := slices.IndexFunc(a.Services, func(s *lvs.ActualService) bool { return s.Key == spec.Key })
+		if i < 0 {
+			t.Fatalf("%s is not there", spec.Key)
+		}
+		return a.Services[i]
+	}
+	before := read(t, k)
+	apply(t, k, lvs.Op{Do: lvs.EditServer, Service: services[1], Server: lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 2}})
+	after := read(t, k)
+	if find(before, services[0]) != find(after, services[0]) {
+		t.Error("a service that has not changed is there twice")
+	}
+	old, edited := find(before, services[1]), find(after, services[1])
+	if old == edited || old.Servers[0].Weight != 1 || edited.Servers[0].Weight != 2 {
+		t.Errorf("an edit changes a reading that was made before: %+v, then %+v", old, edited)
 	}
 }
 

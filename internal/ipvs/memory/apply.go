@@ -95,7 +95,6 @@ func (k *Kernel) applyServer(op lvs.Op) syscall.Errno {
 	}
 	d = &server{ServerSpec: op.Server}
 	s.add(d)
-	k.servers++
 	if mixed {
 		k.mixed++
 	}
@@ -104,7 +103,6 @@ func (k *Kernel) applyServer(op lvs.Op) syscall.Errno {
 
 // forget takes a server out of the sums over all services.
 func (k *Kernel) forget(s *service, d *server) {
-	k.servers--
 	if d.Key.Family() != s.Key.Family() {
 		k.mixed--
 	}

@@ -30,13 +30,13 @@ type Kernel struct {
 	mu        sync.Mutex
 	services  []*service
 	index     map[lvs.ServiceKey]*service
-	servers   int // of all services
 	mixed     int // servers whose IP version is not their service's
 	timeouts  lvs.Timeouts
 	daemons   []lvs.Daemon
 	totals    counters
 	traffic   map[lvs.ServiceKey]Traffic
-	sinceTick time.Duration // of Advance, since the estimator last ran
+	sinceTick time.Duration      // of Advance, since the estimator last ran
+	found     []lvs.ActualServer // the servers of the service that is being read
 	failures  failures
 }
 
@@ -45,6 +45,7 @@ type service struct {
 	counters
 	servers []*server
 	index   map[lvs.ServerKey]*server // of servers; nil while there are few
+	read    *lvs.ActualService        // as it was last read
 }
 
 // few is how many servers are found without an index.
@@ -146,28 +147,36 @@ func (k *Kernel) Read(ctx context.Context) (*lvs.Actual, error) {
 		Version:             "1.2.1",
 		ConnectionTableSize: 4096,
 		Timeouts:            k.timeouts,
-		Services:            make([]lvs.ActualService, len(k.services)),
+		Services:            make([]*lvs.ActualService, len(k.services)),
 		Daemons:             slices.Clone(k.daemons),
 		Totals:              k.totals.Stats,
 	}
-	all := make([]lvs.ActualServer, k.servers)
 	for i, s := range k.services {
-		n := len(s.servers)
-		for j, d := range s.servers {
-			all[j].ServerSpec = d.ServerSpec
-			if d.use == nil {
-				continue
-			}
-			all[j].Stats, all[j].ActiveConnections, all[j].InactiveConnections = d.Stats, d.active, d.inactive
-			if s.PersistenceTimeout > 0 {
-				all[j].PersistentConnections = d.active
-			}
-		}
-		a.Services[i] = lvs.ActualService{ServiceSpec: s.ServiceSpec, Stats: s.Stats, Servers: all[:n:n]}
-		all = all[n:]
+		a.Services[i] = k.readService(s)
 	}
 	a.At = k.now()
 	return a, nil
+}
+
+// readService returns what it returned last where that is still so.
+func (k *Kernel) readService(s *service) *lvs.ActualService {
+	k.found = k.found[:0]
+	for _, d := range s.servers {
+		found := lvs.ActualServer{ServerSpec: d.ServerSpec}
+		if d.use != nil {
+			found.Stats, found.ActiveConnections, found.InactiveConnections = d.Stats, d.active, d.inactive
+			if s.PersistenceTimeout > 0 {
+				found.PersistentConnections = d.active
+			}
+		}
+		k.found = append(k.found, found)
+	}
+	now := lvs.ActualService{ServiceSpec: s.ServiceSpec, Stats: s.Stats, Servers: k.found}
+	if s.read == nil || !s.read.Same(&now) {
+		now.Servers = slices.Clone(k.found)
+		s.read = &now
+	}
+	return s.read
 }
 
 // Apply does one operation, or refuses it as the real kernel does.
@@ -231,6 +240,6 @@ func (k *Kernel) Zero(ctx context.Context, key lvs.ServiceKey) error {
 func (k *Kernel) Flush() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.services, k.servers, k.mixed = nil, 0, 0
+	k.services, k.mixed = nil, 0
 	clear(k.index)
 }
