@@ -45,10 +45,10 @@ mib-check: ## Lint the MIB.
 
 test: deps build lint unit lab-test ## Check and test everything.
 
-# Never from the cache: it does not know of snmpd, smilint and the kernel. Four packages
-# at once on two processors: the long ones wait most of their time. `make lint` has vetted.
+# Never from the cache: it does not know of snmpd, smilint and the kernel. `make lint` has
+# vetted.
 unit: ## Run the tests that need no kernel with IPVS.
-	CGO_ENABLED=1 $(GO) test -race -vet=off -count=1 -p 4 -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -race -vet=off -count=1 -timeout 30m ./...
 
 # The race detector does not run in the lab's kernel.
 lab-test: ## Run the tests on a real IPVS kernel.

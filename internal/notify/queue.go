@@ -159,13 +159,16 @@ func (q *Queue) take(more bool) (it Numbered, ok bool) {
 	return Numbered{}, false
 }
 
-// giveBack puts an event that could not be sent in front again, unless a newer
-// one has taken its place.
+// giveBack puts an event that could not be sent in front again. A newer one of the same
+// row that came meanwhile takes its place.
 func (q *Queue) giveBack(it Numbered) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := keyOf(&it.Event)
 	at := q.rows[key]
+	if at != nil {
+		q.order.MoveToFront(at)
+	}
 	switch {
 	case at != nil && at.Value.(*row).find(it.Kind) >= 0:
 		q.stats.Queued--
