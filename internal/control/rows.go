@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/lcms-project/lcms/internal/lvs"
@@ -440,5 +441,6 @@ func (row *ServiceRow) held(only []lvs.ServerKey) *lvs.ActualService {
 
 func (row *ServiceRow) find(k lvs.ServerKey) (int, bool) {
 	var buf [64]byte
-	return slices.BinarySearchFunc(row.Servers, k.AppendTo(buf[:0]), func(r ServerRow, text []byte) int { return compareTexts(r.Text, text) })
+	text := k.AppendTo(buf[:0]) // stays on the stack, for it goes to no generic function
+	return sort.Find(len(row.Servers), func(i int) int { return -compareTexts(row.Servers[i].Text, text) })
 }
