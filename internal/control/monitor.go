@@ -240,7 +240,7 @@ func (row *ServiceRow) steered(was bool) bool {
 		switch {
 		case s.External:
 			return false
-		case ok == s.InKernel() && (!ok || want == s.Actual.ServerSpec):
+		case isAs(s.Actual, want, ok):
 		case row.Service.IsSorry(s.Server):
 		case !ok || !s.InKernel():
 			return false

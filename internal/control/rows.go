@@ -220,7 +220,7 @@ func nextServer(row *ServiceRow, state *ServerState, before ServerRow, actual *l
 		}
 		next.PeakActive = max(next.PeakActive, actual.ActiveConnections)
 	}
-	if next.External || wanted == (actual != absent) && (!wanted || want == actual.ServerSpec) {
+	if next.External || isAs(actual, want, wanted) {
 		next.LastError = "" // the kernel holds what it should
 	}
 	if next != *state {
@@ -412,7 +412,13 @@ func (row *ServiceRow) drifted(s *ServerRow) bool {
 		return true
 	}
 	want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
-	return ok != s.InKernel() || ok && want != s.Actual.ServerSpec
+	return !isAs(s.Actual, want, ok)
+}
+
+// isAs reports whether the kernel holds a server as it should, or does not where
+// it should not.
+func isAs(actual *lvs.ActualServer, want lvs.ServerSpec, wanted bool) bool {
+	return wanted == (actual != absent) && (!wanted || want == actual.ServerSpec)
 }
 
 // held returns what the kernel holds of a row as lvs.Diff takes it, nil if
