@@ -173,8 +173,9 @@ func (k *Kernel) readService(s *service) *lvs.ActualService {
 	}
 	now := lvs.ActualService{ServiceSpec: s.ServiceSpec, Stats: s.Stats, Servers: k.found}
 	if s.read == nil || !s.read.Same(&now) {
-		now.Servers = slices.Clone(k.found)
-		s.read = &now
+		kept := now // not &now, which would put every now on the heap
+		kept.Servers = slices.Clone(k.found)
+		s.read = &kept
 	}
 	return s.read
 }
