@@ -3,17 +3,16 @@ package agentx_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcms-project/lcms/internal/freeport"
 )
 
 // snmpd is a private net-snmp master on loopback.
@@ -42,7 +41,7 @@ func startSnmpd(t testing.TB, extra ...string) *snmpd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &snmpd{t: t, dir: dir, port: freePort(t), socket: filepath.Join(dir, "master")}
+	d := &snmpd{t: t, dir: dir, port: freeport.UDP(t), socket: filepath.Join(dir, "master")}
 	conf := []string{
 		"rocommunity public 127.0.0.1", "rwcommunity private 127.0.0.1",
 		"rocommunity ctxpublic 127.0.0.1", "master agentx", "agentXPerms 0777 0777",
@@ -57,23 +56,6 @@ func startSnmpd(t testing.TB, extra ...string) *snmpd {
 	d.start()
 	t.Cleanup(d.kill)
 	return d
-}
-
-// freePort returns a UDP port of the loopback address that nobody uses now. It
-// lies below those that Linux gives to clients (ip_local_port_range), so that
-// no tool gets it before snmpd has, or while that is away.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 10000 + rand.IntN(10000)})
-		switch {
-		case err == nil:
-			defer c.Close()
-			return c.LocalAddr().(*net.UDPAddr).Port
-		case !errors.Is(err, syscall.EADDRINUSE):
-			t.Fatal(err)
-		}
-	}
 }
 
 // start starts the process and waits until it answers.

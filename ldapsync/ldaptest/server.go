@@ -3,7 +3,6 @@ package ldaptest
 import (
 	"crypto/rand"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/lcms-project/lcms/internal/freeport"
 	"github.com/lcms-project/lcms/ldapsync/schema"
 )
 
@@ -103,9 +103,9 @@ func create(t TB, o Options) *Server {
 		}
 		os.RemoveAll(dir)
 	})
-	s.port = freePort(t)
+	s.port = freeport.TCP(t)
 	if o.TLS {
-		s.tlsPort = freePort(t)
+		s.tlsPort = freeport.TCP(t)
 		certify(t, s.dir)
 	}
 	return s
@@ -136,16 +136,6 @@ func tool(name string) string {
 		return path
 	}
 	return filepath.Join("/usr/sbin", name)
-}
-
-func freePort(t TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func tail(s string) string {
@@ -217,7 +207,7 @@ func serve(t TB, slapd *process, uris []string, config ...string) {
 	}
 	wait(t, "an answer of slapd", func() error {
 		if !slapd.running() {
-			t.Fatalf("slapd has ended: %s", slapd.said())
+			t.Fatalf("slapd has ended (%s): %s", slapd.cmd.ProcessState, slapd.said())
 		}
 		conn, err := ldap.DialURL(uris[len(uris)-1])
 		if err != nil {

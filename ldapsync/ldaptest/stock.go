@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/lcms-project/lcms/internal/freeport"
 )
 
 // stockConfig is what Debian's package makes the first configuration from.
@@ -34,7 +36,7 @@ func StartStock(t TB) *Stock {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	s := &Stock{t: t, dir: dir, port: freePort(t)}
+	s := &Stock{t: t, dir: dir, port: freeport.TCP(t)}
 	s.Client = Client{uri: s.LDAPI(), base: "dc=nodomain", external: true}
 	s.slapd.log = s.Path("slapd.log")
 	t.Cleanup(func() {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lcms-project/lcms/tests/director"
+	"github.com/lcms-project/lcms/internal/freeport"
 )
 
 const (
@@ -100,7 +100,7 @@ func TestUnit(t *testing.T) {
 // address returns one of loopback on which nobody listens.
 func address(t *testing.T) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", director.FreePort(t))
+	return fmt.Sprintf("127.0.0.1:%d", freeport.UDP(t))
 }
 
 // start starts snmpd as Debian's unit does, with the stock configuration moved

@@ -1,16 +1,14 @@
 package director
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcms-project/lcms/internal/freeport"
 )
 
 // Kernel says which IPVS table a director manages.
@@ -214,23 +212,9 @@ func (d *Director) Limit() time.Duration {
 // until it answers.
 func (d *Director) StartSnmpd() {
 	d.t.Helper()
-	for attempt := 1; ; attempt++ {
-		if attempt > 1 || d.port == 0 {
-			d.port = FreePort(d.t)
-		}
-		err := d.startSnmpd()
-		if err == nil {
-			return
-		}
-		// Another test may have taken a new port in between; an old one must
-		// be free.
-		if d.snmpd.running() || attempt == 3 {
-			d.t.Fatal(err)
-		}
+	if d.port == 0 {
+		d.port = freeport.UDP(d.t)
 	}
-}
-
-func (d *Director) startSnmpd() error {
 	seconds := int(d.opts.AgentXTimeout / time.Second)
 	d.write("snmpd.conf", append([]string{
 		"rwcommunity " + d.Community() + " 127.0.0.1",
@@ -242,15 +226,18 @@ func (d *Director) startSnmpd() error {
 	}, d.opts.Snmpd...))
 	// The modules left out look for other daemons or for a configured user.
 	if err := d.snmpd.start(d.env(""), tool("snmpd"), "-f", "-LOw", "-I", "-smux,mteTrigger,mteTriggerConf", "-C", "-c", d.path("snmpd.conf")); err != nil {
-		return err
+		d.t.Fatal(err)
 	}
-	return Poll(d.Limit(), func() error {
+	err := Poll(d.Limit(), func() error {
 		if !d.snmpd.running() {
 			return Final{fmt.Errorf("snmpd ended: %s", d.snmpd.said())}
 		}
 		_, err := d.ask(sysUpTime, time.Second)
 		return err
 	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // KillSnmpd ends snmpd as kill -9 does.
@@ -309,20 +296,3 @@ func (d *Director) WaitReady() {
 
 // Said returns all that the subagent has logged.
 func (d *Director) Said() string { return d.subagent.said() }
-
-// FreePort returns a UDP port of the loopback address that nobody uses now. It
-// lies below those that Linux gives to clients (ip_local_port_range), so that
-// no tool gets it before its daemon has, or while that is away.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	for {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 10000 + rand.IntN(10000)})
-		switch {
-		case err == nil:
-			defer c.Close()
-			return c.LocalAddr().(*net.UDPAddr).Port
-		case !errors.Is(err, syscall.EADDRINUSE):
-			t.Fatal(err)
-		}
-	}
-}

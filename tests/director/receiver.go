@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lcms-project/lcms/internal/freeport"
 )
 
 // The engine of snmpd and the user of SNMPv3 that sends to a Receiver.
@@ -55,7 +57,7 @@ func (n *Notification) Object(name string) string {
 func NewReceiver(t testing.TB) *Receiver {
 	t.Helper()
 	Need(t, "snmptrapd", "snmpinform")
-	r := &Receiver{t: t, dir: t.TempDir(), port: FreePort(t)}
+	r := &Receiver{t: t, dir: t.TempDir(), port: freeport.UDP(t)}
 	r.process.log = filepath.Join(r.dir, "snmptrapd.log")
 	t.Cleanup(r.process.kill)
 	return r

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcms-project/lcms/internal/freeport"
 	"github.com/lcms-project/lcms/internal/poller/snmp"
 	"github.com/lcms-project/lcms/internal/poller/snmp/snmptest"
 	"github.com/lcms-project/lcms/tests/director"
@@ -139,7 +140,7 @@ type web struct {
 
 func newWeb(t *testing.T) *web {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", freeport.TCP(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
