@@ -149,18 +149,24 @@ func (l *launch) start(dir, path, library string) (cmd *exec.Cmd, lifeline *os.F
 	// A process namespace ends with its first process, so that nothing of the
 	// guest can stay behind. Only root may make one: in a user namespace, the
 	// guest would see the files of root as those of nobody.
-	for _, flags := range []uintptr{unix.CLONE_NEWPID, 0} {
-		cmd = exec.Command(self, bootArgument, dir,
-			path, "rootfstype=hostfs", "ro", "mem="+l.memory,
-			"init="+filepath.Join(dir, initLink), guestVariable+"="+dir,
-			"umid=guest", "uml_dir="+filepath.Join(dir, socketDir)+"/",
-			"con=null", "con0=null,fd:1", "noreboot", "quiet")
-		cmd.Env = append(os.Environ(), "TMPDIR="+memoryFolder(l.memory), "LD_PRELOAD="+library)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = guestEnd, console, console
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: flags}
-		if err = cmd.Start(); err == nil {
-			return cmd, lifeline, nil
+	err = onOwnCPU(func() (err error) {
+		for _, flags := range []uintptr{unix.CLONE_NEWPID, 0} {
+			cmd = exec.Command(self, bootArgument, dir,
+				path, "rootfstype=hostfs", "ro", "mem="+l.memory,
+				"init="+filepath.Join(dir, initLink), guestVariable+"="+dir,
+				"umid=guest", "uml_dir="+filepath.Join(dir, socketDir)+"/",
+				"con=null", "con0=null,fd:1", "noreboot", "quiet")
+			cmd.Env = append(os.Environ(), "TMPDIR="+memoryFolder(l.memory), "LD_PRELOAD="+library)
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = guestEnd, console, console
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: flags}
+			if err = cmd.Start(); err == nil {
+				return nil
+			}
 		}
+		return err
+	})
+	if err == nil {
+		return cmd, lifeline, nil
 	}
 	lifeline.Close()
 	return nil, nil, err

@@ -7,9 +7,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -145,17 +149,7 @@ func TestGuestPanic(t *testing.T) {
 func TestNothingStaysWhenKilled(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			cmd, tmp := command(t, "--", "sh", "-c", "echo begun; sleep 1000")
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := out.Read(make([]byte, 6)); err != nil {
-				t.Fatal(err)
-			}
+			cmd, tmp := sleeper(t)
 			if len(marked(tmp)) < 2 {
 				t.Fatalf("processes %v: the test cannot see those of the guest", marked(tmp))
 			}
@@ -164,6 +158,72 @@ func TestNothingStaysWhenKilled(t *testing.T) {
 			gone(t, tmp)
 		})
 	}
+}
+
+// Two guests never share a processor while another one has none.
+func TestEachGuestHasItsProcessor(t *testing.T) {
+	own := map[string]bool{}
+	for range 2 {
+		_, tmp := sleeper(t)
+		used := map[string]bool{}
+		for _, pid := range marked(tmp) {
+			if cpus := allowed(strconv.Itoa(pid)); cpus != "" && cpus != allowed("self") {
+				used[cpus] = true
+			}
+		}
+		switch reserved := reservedCPUs(t); {
+		case len(used) > 1:
+			t.Errorf("the processes of one guest have processors %v", slices.Collect(maps.Keys(used)))
+		case len(used) == 0 && len(reserved) < runtime.NumCPU():
+			t.Errorf("a guest has no processor of its own, and only %v are taken", reserved)
+		}
+		for cpu := range used {
+			if own[cpu] {
+				t.Errorf("both guests have processor %s", cpu)
+			}
+			own[cpu] = true
+		}
+	}
+}
+
+// allowed returns the processors on which a process may run, as the kernel lists them;
+// "" if the process has ended.
+func allowed(process string) string {
+	status, _ := os.ReadFile(filepath.Join("/proc", process, "status"))
+	_, after, _ := strings.Cut(string(status), "Cpus_allowed_list:\t")
+	cpus, _, _ := strings.Cut(after, "\n")
+	return cpus
+}
+
+// reservedCPUs returns the names by which guests of this machine have their processor.
+func reservedCPUs(t *testing.T) []string {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`@lcms-umlrun-cpu-\d+`).FindAllString(string(sockets), -1)
+}
+
+// sleeper starts a guest that runs until the test ends, and waits for its command.
+func sleeper(t *testing.T) (*exec.Cmd, string) {
+	t.Helper()
+	cmd, tmp := command(t, "--", "sh", "-c", "echo begun; sleep 1000")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, tmp
 }
 
 // gone waits until nothing of the run is left: no process, no file.
