@@ -52,11 +52,10 @@ unit: ## Run the tests that need no kernel with IPVS.
 
 # The race detector does not run in the lab's kernel.
 lab-test: ## Run the tests on a real IPVS kernel.
-	$(GO) test -short -vet=off -count=1 -timeout 60m -tags lab ./tests/lab/...
+	$(GO) test -vet=off -count=1 -timeout 60m -tags lab ./tests/lab/...
 
-# Not for CI: an hour, a third of it for each of the three, ten minutes more in which
-# weights follow load, and what the short lab-test leaves out. LCMS_SOAK=1h make soak
-# is longer, LCMS_SEED repeats.
+# Not for CI: an hour, a third of it for each of the three, and ten minutes more in which
+# weights follow load. LCMS_SOAK=1h make soak is longer, LCMS_SEED repeats.
 soak: export LCMS_SOAK ?= 20m
 soak: ## Soak a director against a model: in memory, with a directory, on a real kernel.
 	@scripts/apt-need $(LAB_PACKAGES) $(LDAP_PACKAGES)
@@ -64,7 +63,6 @@ soak: ## Soak a director against a model: in memory, with a directory, on a real
 	$(GO) test -count=1 -v -timeout 0 ./tests/kill
 	$(GO) test -count=1 -v -timeout 0 -run TestRandomChanges ./tests/directory
 	$(GO) test -count=1 -v -timeout 0 -tags soak -run TestSoak ./tests/lab
-	$(GO) test -count=1 -timeout 0 -tags lab ./tests/lab ./tests/lab/faults
 
 demo: ## Show it on the in-memory kernel; Ctrl-C ends it.
 	@scripts/apt-need $(SNMP_PACKAGES) $(LDAP_PACKAGES)

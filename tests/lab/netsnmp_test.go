@@ -17,18 +17,14 @@ var sameOverAnyKernel = []string{
 }
 
 // TestNetSNMP runs the cases of tests/netsnmp, which pass on the kernel in
-// memory too, on the real one; with -short without the longest.
+// memory too, on the real one.
 func TestNetSNMP(t *testing.T) {
 	t.Parallel()
 	programs := Build(t, "./cmd/lcms-subagent")
-	skipped := sameOverAnyKernel
-	if testing.Short() {
-		skipped = append(skipped, "LargeTable", "Refuse")
-	}
 	Run(t, Options{
 		Dir:   filepath.Join(Root(t), "tests/netsnmp"),
 		Limit: 30 * time.Minute,
 		// In CI nothing may be skipped; in the lab there is never a reason to.
 		Env: []string{"LCMS_TEST_KERNEL=real", "LCMS_SUBAGENT_BIN=" + filepath.Join(programs, "lcms-subagent"), "CI=true"},
-	}, BuildTest(t, "./tests/netsnmp"), "-test.skip=^Test("+strings.Join(skipped, "|")+")$", "-test.v", "-test.short", "-test.timeout=29m")
+	}, BuildTest(t, "./tests/netsnmp"), "-test.skip=^Test("+strings.Join(sameOverAnyKernel, "|")+")$", "-test.v", "-test.timeout=29m")
 }

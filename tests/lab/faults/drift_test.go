@@ -57,15 +57,6 @@ var drifts = []drift{
 	},
 }
 
-// otherwise returns the drifts for a policy that does not enforce: with -short one of
-// a server, one of a service and one of settings.
-func otherwise() []drift {
-	if testing.Short() {
-		return []drift{drifts[0], drifts[4], drifts[6]}
-	}
-	return drifts
-}
-
 // flush is the worst of all. The service of somebody else goes too.
 var flush = []string{"-C"}
 
@@ -185,7 +176,7 @@ func TestDriftEnforce(t *testing.T) {
 
 func TestDriftAlert(t *testing.T) {
 	d, want := drifting(t, "alert")
-	for _, c := range otherwise() {
+	for _, c := range drifts {
 		t.Run(c.name, func(t *testing.T) {
 			defer begun(t)()
 			all(t, d, c.do)
@@ -242,7 +233,7 @@ func reread(t *testing.T, d *director.Director) {
 
 func TestDriftAdopt(t *testing.T) {
 	d, _ := drifting(t, "adopt")
-	for _, c := range otherwise() {
+	for _, c := range drifts {
 		if strings.HasPrefix(c.kind, "timeouts") || strings.HasPrefix(c.kind, "daemon") {
 			continue // what is not about services is told and left
 		}
