@@ -7,18 +7,18 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // program is umlrun as a user has it.
@@ -149,7 +149,17 @@ func TestGuestPanic(t *testing.T) {
 func TestNothingStaysWhenKilled(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			cmd, tmp := sleeper(t)
+			cmd, tmp := command(t, "--", "sh", "-c", "echo begun; sleep 1000")
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := out.Read(make([]byte, 6)); err != nil {
+				t.Fatal(err)
+			}
 			if len(marked(tmp)) < 2 {
 				t.Fatalf("processes %v: the test cannot see those of the guest", marked(tmp))
 			}
@@ -160,55 +170,16 @@ func TestNothingStaysWhenKilled(t *testing.T) {
 	}
 }
 
-// Two guests never share a processor while another one has none.
+// Of guests that run at the same time each has a processor to itself, as long as there
+// are as many. Those of other tests are in another network namespace and do not count.
 func TestEachGuestHasItsProcessor(t *testing.T) {
-	own := map[string]bool{}
-	for range 2 {
-		_, tmp := sleeper(t)
-		used := map[string]bool{}
-		for _, pid := range marked(tmp) {
-			if cpus := allowed(strconv.Itoa(pid)); cpus != "" && cpus != allowed("self") {
-				used[cpus] = true
-			}
-		}
-		switch reserved := reservedCPUs(t); {
-		case len(used) > 1:
-			t.Errorf("the processes of one guest have processors %v", slices.Collect(maps.Keys(used)))
-		case len(used) == 0 && len(reserved) < runtime.NumCPU():
-			t.Errorf("a guest has no processor of its own, and only %v are taken", reserved)
-		}
-		for cpu := range used {
-			if own[cpu] {
-				t.Errorf("both guests have processor %s", cpu)
-			}
-			own[cpu] = true
-		}
+	folders := []string{t.TempDir(), t.TempDir()}
+	const both = `for tmp do TMPDIR=$tmp LCMS_MARK=$tmp "$0" -- sh -c "echo begun; sleep 1000" & done; wait`
+	cmd := exec.Command("sh", append([]string{"-c", both, program}, folders...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 	}
-}
-
-// allowed returns the processors on which a process may run, as the kernel lists them;
-// "" if the process has ended.
-func allowed(process string) string {
-	status, _ := os.ReadFile(filepath.Join("/proc", process, "status"))
-	_, after, _ := strings.Cut(string(status), "Cpus_allowed_list:\t")
-	cpus, _, _ := strings.Cut(after, "\n")
-	return cpus
-}
-
-// reservedCPUs returns the names by which guests of this machine have their processor.
-func reservedCPUs(t *testing.T) []string {
-	t.Helper()
-	sockets, err := os.ReadFile("/proc/net/unix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return regexp.MustCompile(`@lcms-umlrun-cpu-\d+`).FindAllString(string(sockets), -1)
-}
-
-// sleeper starts a guest that runs until the test ends, and waits for its command.
-func sleeper(t *testing.T) (*exec.Cmd, string) {
-	t.Helper()
-	cmd, tmp := command(t, "--", "sh", "-c", "echo begun; sleep 1000")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -217,13 +188,39 @@ func sleeper(t *testing.T) (*exec.Cmd, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
+		for _, tmp := range folders {
+			gone(t, tmp)
+		}
 	})
-	if _, err := out.Read(make([]byte, 6)); err != nil {
+	if _, err := io.ReadFull(out, make([]byte, 2*len("begun\n"))); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, tmp
+	used := make(map[int]bool)
+	for _, tmp := range folders {
+		var of unix.CPUSet // all processors of this guest's processes
+		for _, pid := range marked(tmp) {
+			var cpus unix.CPUSet
+			if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) != kernel+"\n" || unix.SchedGetaffinity(pid, &cpus) != nil {
+				continue // not of the guest, or gone
+			}
+			for i := range of {
+				of[i] |= cpus[i]
+			}
+		}
+		if of.Count() != 1 {
+			t.Errorf("a guest runs on %d processors", of.Count())
+		}
+		for cpu := range len(of) * 64 {
+			if of.IsSet(cpu) {
+				used[cpu] = true
+			}
+		}
+	}
+	if want := min(runtime.NumCPU(), len(folders)); len(used) != want {
+		t.Errorf("the guests have %d processors, want %d", len(used), want)
+	}
 }
 
 // gone waits until nothing of the run is left: no process, no file.
