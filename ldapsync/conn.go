@@ -1,6 +1,7 @@
 package ldapsync
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -32,7 +33,15 @@ type Options struct {
 	PasswordFile string // of BindDN; read anew for each connection
 	StartTLS     bool   // over ldap; the others need none
 	CAFile       string // PEM; "" = the authorities that the machine trusts
+	// WriteTimeout is how long a write may take; 0 = DefaultWriteTimeout.
+	WriteTimeout time.Duration
 }
+
+// DefaultWriteTimeout leaves a SET, for which snmpd waits a second unless it is told
+// otherwise (agentXTimeout), time for the kernel.
+const DefaultWriteTimeout = 700 * time.Millisecond
+
+func (o *Options) writeTimeout() time.Duration { return cmp.Or(o.WriteTimeout, DefaultWriteTimeout) }
 
 // Purpose is what a connection is for. Each has one of its own, because a
 // reader that is slow, or a request that is late, holds up all of a connection.
@@ -41,13 +50,12 @@ type Purpose uint8
 // The purposes.
 const (
 	ForSync      Purpose = iota // to follow the changes: it may wait for hours
-	ForWrite                    // a request takes 700 ms at most
+	ForWrite                    // a request takes the WriteTimeout at most
 	ForHeartbeat                // a request takes 3 s at most
 )
 
 // The limits of a request on a connection, and of making one for syncing.
 const (
-	writeLimit     = 700 * time.Millisecond
 	heartbeatLimit = 3 * time.Second
 	dialLimit      = 10 * time.Second
 )
@@ -146,7 +154,7 @@ func (o Options) Check() error {
 // lasts and a request of the purpose may. Errors are lvs.ErrUnavailable and
 // name the mend; one that no waiting mends is lvs.ErrInvalid too.
 func (o Options) Dial(ctx context.Context, uri string, p Purpose) (*Conn, error) {
-	limit := p.limit()
+	limit := o.limit(p)
 	if limit == 0 {
 		limit = dialLimit
 	}
@@ -173,14 +181,14 @@ func (o Options) Dial(ctx context.Context, uri string, p Purpose) (*Conn, error)
 		_ = c.Close()
 		return nil, unreachable(ctx, uri, ctx.Err())
 	}
-	c.SetTimeout(p.limit())
+	c.SetTimeout(o.limit(p))
 	return c, nil
 }
 
-func (p Purpose) limit() time.Duration {
+func (o *Options) limit(p Purpose) time.Duration {
 	switch p {
 	case ForWrite:
-		return writeLimit
+		return o.writeTimeout()
 	case ForHeartbeat:
 		return heartbeatLimit
 	}

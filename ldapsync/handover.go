@@ -24,7 +24,7 @@ const (
 // is being made, nor before it has come back.
 func (f *Follower) announce(id string, _ *lvs.Change) func(bool) {
 	// Whoever writes has little time.
-	limit := time.NewTimer(writeLimit / 3)
+	limit := time.NewTimer(f.writeTimeout() / 3)
 	defer limit.Stop()
 	select {
 	case f.handing <- struct{}{}:

@@ -12,10 +12,6 @@ import (
 	"github.com/lcms-project/lcms/internal/lvs"
 )
 
-// answerLimit is how long a write may take of its writeLimit until its outcome
-// is looked up.
-const answerLimit = writeLimit * 2 / 3
-
 // Writer writes changes into the directory, each whole or not at all. Its
 // methods may be called by several goroutines at once; writes are made one after
 // the other.
@@ -59,8 +55,8 @@ func NewWriter(o Options, base Base, own string) (*Writer, error) {
 	return &Writer{options: o, base: base, own: place, turn: make(chan struct{}, 1), uri: o.URIs[0]}, nil
 }
 
-// Write makes a change of what before is. It takes 700 ms at most, less if ctx
-// ends earlier. The error is a *lvs.Refusal:
+// Write makes a change of what before is. It takes the WriteTimeout of the Options at
+// most, less if ctx ends earlier. The error is a *lvs.Refusal:
 //
 //   - lvs.ErrConflict: the directory is not, or no longer, as before has it;
 //   - lvs.ErrInvalid: the directory does not allow such values;
@@ -71,7 +67,8 @@ func NewWriter(o Options, base Base, own string) (*Writer, error) {
 // back is followed by one of its inverse: that fails with lvs.ErrConflict where
 // somebody else has changed the same since.
 func (w *Writer) Write(ctx context.Context, change *lvs.Change, before *lvs.Config, by lvs.Requester) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, writeLimit, fmt.Errorf("no answer within %s", writeLimit))
+	limit := w.options.writeTimeout()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
 	if err := w.take(ctx); err != nil {
 		return err
@@ -122,7 +119,8 @@ func (w *Writer) make(ctx context.Context, list []operation, machine *Machine, w
 	if err != nil {
 		return err
 	}
-	attempt, cancel := context.WithTimeoutCause(ctx, answerLimit, fmt.Errorf("no answer within %s", answerLimit))
+	limit := w.options.writeTimeout() * 2 / 3 // the rest is for looking up what became of it
+	attempt, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
 	var p *progress
 	_ = w.conn.Do(attempt, func() error {

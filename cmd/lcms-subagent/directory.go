@@ -34,6 +34,7 @@ func newDirectory(c config.Config) (directory, error) {
 		PasswordFile: c.Directory.PasswordFile,
 		StartTLS:     c.Directory.StartTLS,
 		CAFile:       c.Directory.CAFile,
+		WriteTimeout: c.Directory.WriteTimeout,
 	}}
 	return d, d.options.Check()
 }

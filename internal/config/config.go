@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lcms-project/lcms/agentx/smi"
 	"github.com/lcms-project/lcms/internal/config/strict"
@@ -41,8 +42,9 @@ type Directory struct {
 	PasswordFile string
 	StartTLS     bool
 	CAFile       string
-	Queue        bool // changes are kept and made later while the directory is away
-	Observe      bool // look on and change nothing, neither the kernel nor the directory
+	WriteTimeout time.Duration // 0 = the default of package ldapsync
+	Queue        bool          // changes are kept and made later while the directory is away
+	Observe      bool          // look on and change nothing, neither the kernel nor the directory
 }
 
 // Used reports whether there is a directory.
@@ -78,6 +80,7 @@ type raw struct {
 		PasswordFile strict.Text  `yaml:"password-file"`
 		StartTLS     strict.Text  `yaml:"start-tls"`
 		CAFile       strict.Text  `yaml:"ca-file"`
+		WriteTimeout strict.Text  `yaml:"write-timeout"`
 		Queue        strict.Text  `yaml:"queue"`
 		Mode         strict.Text  `yaml:"mode"`
 	} `yaml:"directory"`
@@ -88,7 +91,7 @@ type raw struct {
 
 const knownKeys = "agentx.address, root-oid, ipvs, memory.traffic, netns, store.path, drift.policy, host, " +
 	"directory.uris, directory.base, directory.bind-dn, directory.password-file, directory.start-tls, directory.ca-file, " +
-	"directory.queue, directory.mode, log.level"
+	"directory.write-timeout, directory.queue, directory.mode, log.level"
 
 // Load reads and checks a file. The error lists every fault on a line of its
 // own, as FILE:LINE: REASON.
@@ -124,6 +127,7 @@ func parse(path string, b []byte) (Config, error) {
 	read(r.Directory.PasswordFile, strict.Absolute("directory.password-file", &c.Directory.PasswordFile))
 	read(r.Directory.StartTLS, boolSetter("directory.start-tls", &c.Directory.StartTLS))
 	read(r.Directory.CAFile, strict.Absolute("directory.ca-file", &c.Directory.CAFile))
+	read(r.Directory.WriteTimeout, c.Directory.setWriteTimeout)
 	read(r.Directory.Queue, boolSetter("directory.queue", &c.Directory.Queue))
 	read(r.Directory.Mode, c.Directory.setMode)
 	read(r.Log.Level, c.setLogLevel)
@@ -147,7 +151,7 @@ func parse(path string, b []byte) (Config, error) {
 func (r *raw) directoryFault(d *Directory) (line int, reason string) {
 	keys := &r.Directory
 	line = 0
-	for _, t := range append([]strict.Text{keys.Base, keys.BindDN, keys.PasswordFile, keys.StartTLS, keys.CAFile, keys.Queue, keys.Mode}, keys.URIs...) {
+	for _, t := range append([]strict.Text{keys.Base, keys.BindDN, keys.PasswordFile, keys.StartTLS, keys.CAFile, keys.WriteTimeout, keys.Queue, keys.Mode}, keys.URIs...) {
 		if t.Line != 0 && (line == 0 || t.Line < line) {
 			line = t.Line
 		}
@@ -269,6 +273,21 @@ func (d *Directory) setBindDN(s string) error {
 		return fmt.Errorf("directory.bind-dn %q: write it like uid=ldapsync,ou=service,dc=lcms,dc=example,dc=org", s)
 	}
 	d.BindDN = s
+	return nil
+}
+
+// The least and the greatest directory.write-timeout.
+const (
+	minWriteTimeout = 100 * time.Millisecond
+	maxWriteTimeout = 10 * time.Second
+)
+
+func (d *Directory) setWriteTimeout(s string) error {
+	t, err := time.ParseDuration(s)
+	if err != nil || t < minWriteTimeout || t > maxWriteTimeout {
+		return fmt.Errorf("directory.write-timeout %q: use a time from %s to %s, as in 700ms", s, minWriteTimeout, maxWriteTimeout)
+	}
+	d.WriteTimeout = t
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,6 +30,7 @@ directory:
   password-file: /etc/lcms/ldapsync.password
   start-tls: true
   ca-file: /etc/ldap/tls/ca.pem
+  write-timeout: 1.5s
   queue: true
   mode: sync
 log:
@@ -41,7 +43,7 @@ log:
 		Directory: Directory{
 			URIs: []string{"ldap://ldap1.example.org", "ldaps://ldap2.example.org:1636"}, Base: "dc=lcms,dc=example,dc=org",
 			BindDN: "uid=ldapsync,ou=service,dc=lcms,dc=example,dc=org", PasswordFile: "/etc/lcms/ldapsync.password",
-			StartTLS: true, CAFile: "/etc/ldap/tls/ca.pem", Queue: true,
+			StartTLS: true, CAFile: "/etc/ldap/tls/ca.pem", WriteTimeout: 1500 * time.Millisecond, Queue: true,
 		},
 	}
 	local := Default()
@@ -102,6 +104,8 @@ func TestParseNamesLineCauseAndMend(t *testing.T) {
 		"directory:\n  password-file: p\n":                                   `f.yaml:2: directory.password-file "p": use an absolute path`,
 		"directory:\n  ca-file: p\n":                                         `f.yaml:2: directory.ca-file "p": use an absolute path`,
 		"directory:\n  start-tls: maybe\n":                                   `f.yaml:2: directory.start-tls "maybe": use true or false`,
+		"directory:\n  write-timeout: 700\n":                                 `f.yaml:2: directory.write-timeout "700": use a time from 100ms to 10s, as in 700ms`,
+		"directory:\n  write-timeout: 1m\n":                                  `f.yaml:2: directory.write-timeout "1m": use a time from 100ms to 10s`,
 		"directory:\n  queue: maybe\n":                                       `f.yaml:2: directory.queue "maybe": use true or false`,
 		"directory:\n  mode: watch\n":                                        `f.yaml:2: directory.mode "watch": use sync or observe`,
 		"directory:\n  uris: ldapi:///\n  base: dc=x\n  mode: observe\n  queue: true\n": `f.yaml:5: with directory.mode observe`,

@@ -11,10 +11,6 @@ import (
 	"github.com/lcms-project/lcms/internal/lvs"
 )
 
-// writeTimeout bounds a write to the directory. Together with the kernel's part
-// a Commit stays within the time that a master agent waits.
-const writeTimeout = 700 * time.Millisecond
-
 // writers says by whose wish the directory is written to.
 var writers = map[lvs.Source]string{
 	lvs.SourceSNMP: "SNMP", lvs.SourceConsole: "console", lvs.SourceDrift: "drift", lvs.SourceMonitor: "monitor", lvs.SourceAgent: "lcms-subagent",
@@ -119,9 +115,7 @@ func (t *Transaction) write(change *lvs.Change, before *lvs.Config) error {
 		c.mu.Lock()
 		t.phase = was
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	return c.directory.Write(ctx, change, before, by)
+	return c.directory.Write(context.Background(), change, before, by)
 }
 
 // writeThrough makes what of the change concerns the directory there.

@@ -38,7 +38,8 @@ type Directory interface {
 	// wraps lvs.ErrConflict when the directory is no longer as before has it,
 	// lvs.ErrInvalid when it does not allow such values, lvs.ErrUnavailable when
 	// it takes no writes or has not answered; ErrOutcomeUnknown goes with the
-	// latter when nobody can tell whether it was made.
+	// latter when nobody can tell whether it was made. It takes so long at most that
+	// a Commit stays within the time that a master agent waits.
 	Write(ctx context.Context, change *lvs.Change, before *lvs.Config, by lvs.Requester) error
 	// Release lets what is held under an id be applied.
 	Release(holdID uint32) error
