@@ -18,5 +18,5 @@ func TestDirectory(t *testing.T) {
 		Limit:  20 * time.Minute,
 		Memory: "1G",
 		Env:    []string{"LCMS_TEST_KERNEL=real", "LCMS_SUBAGENT_BIN=" + filepath.Join(programs, "lcms-subagent"), "CI=true"},
-	}, binary, "-test.v", "-test.run=^Test(DirectoryReachesMIBAndKernel|HoldIsReleased|Observe)", "-test.timeout=19m")
+	}, binary, "-test.v", "-test.run=^Test(DirectoryReachesMIBAndKernel|SetIsInTheDirectoryBeforeItIsAnswered|HoldIsReleased|Observe|FirstContact|Outage|Queue)", "-test.timeout=19m")
 }
