@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -257,6 +258,19 @@ func (d *Director) StartSubagent(env ...string) {
 
 // KillSubagent ends the subagent as kill -9 does.
 func (d *Director) KillSubagent() { d.subagent.kill() }
+
+// PauseSubagent lets the subagent stand still until resume is called.
+func (d *Director) PauseSubagent() (resume func()) {
+	d.t.Helper()
+	signal := func(s syscall.Signal) {
+		d.t.Helper()
+		if err := d.subagent.cmd.Process.Signal(s); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	return func() { d.t.Helper(); signal(syscall.SIGCONT) }
+}
 
 // StopSubagent ends the subagent as systemd does.
 func (d *Director) StopSubagent() {

@@ -43,7 +43,11 @@ func TestDirectorKeepsItsServices(t *testing.T) {
 		"services deleted by mistake": {
 			options: ldaptest.Options{Tree: schema.Demo + "\n" + manyServices("web", 12)},
 			happen: func(s *scene) {
-				if err := s.slapd.DeleteTree("ou=virtual_service,lcmsClusterId=web,ou=load_cluster," + s.slapd.Base()); err != nil {
+				// Of what takes long to delete the first few would be followed.
+				resume := s.PauseSubagent()
+				err := s.slapd.DeleteTree("ou=virtual_service,lcmsClusterId=web,ou=load_cluster," + s.slapd.Base())
+				resume()
+				if err != nil {
 					s.Fatal(err)
 				}
 			},
