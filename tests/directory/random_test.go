@@ -162,24 +162,26 @@ func (s *scene) knows(service, server string) bool {
 	return is(s.Director, fmt.Sprintf(`lcmsServerRowStatus."%s"."%s"`, service, server), "1") == nil
 }
 
-// releases waits until the director is in sync, and confirms what it holds: that
-// many servers were deleted in the directory within a moment was meant.
+// releases waits until the director is in sync.
 func (s *scene) releases() {
 	s.Helper()
-	err := director.Poll(s.Limit(), func() error {
-		err := is(s.Director, "lcmsDirectoryState.0", inSync)
-		if err == nil || is(s.Director, "lcmsDirectoryState.0", held) != nil {
-			return err
-		}
-		id, wrong := value(s.Director, "lcmsDirectoryHoldId.0")
-		if wrong == nil {
-			_, wrong = s.Set("lcmsDirectoryHoldRelease.0 u " + id)
-		}
-		return errors.Join(err, wrong)
-	})
-	if err != nil {
+	if err := director.Poll(s.Limit(), s.release); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// release reports whether the director is in sync, and confirms what it holds: that
+// many servers were deleted in the directory within a moment was meant.
+func (s *scene) release() error {
+	err := is(s.Director, "lcmsDirectoryState.0", inSync)
+	if err == nil || is(s.Director, "lcmsDirectoryState.0", held) != nil {
+		return err
+	}
+	id, wrong := value(s.Director, "lcmsDirectoryHoldId.0")
+	if wrong == nil {
+		_, wrong = s.Set("lcmsDirectoryHoldRelease.0 u " + id)
+	}
+	return errors.Join(err, wrong)
 }
 
 // promote sees to it that a weight that was set is in the directory. One that was
@@ -265,10 +267,14 @@ func countOf(m model, service string) (n int) {
 	return n
 }
 
-// agrees waits until directory, MIB and kernel say what the model says.
+// agrees waits until directory, MIB and kernel say what the model says. The last of
+// many deletions may only just have come to the director, and be held.
 func (s *scene) agrees(want model) {
 	s.Helper()
 	err := director.Poll(s.Limit(), func() error {
+		if err := s.release(); err != nil {
+			return err
+		}
 		has, err := s.weights()
 		if err != nil {
 			return err
