@@ -149,7 +149,7 @@ func (l *launch) start(dir, path, library string) (cmd *exec.Cmd, lifeline *os.F
 	// A process namespace ends with its first process, so that nothing of the
 	// guest can stay behind. Only root may make one: in a user namespace, the
 	// guest would see the files of root as those of nobody.
-	err = onOwnCPU(func() (err error) {
+	err = onOneCPU(func() (err error) {
 		for _, flags := range []uintptr{unix.CLONE_NEWPID, 0} {
 			cmd = exec.Command(self, bootArgument, dir,
 				path, "rootfstype=hostfs", "ro", "mem="+l.memory,

@@ -6,11 +6,11 @@
 //
 // The command sees the files of this machine. What it writes stays in the
 // guest's memory and is gone at the end, but for the folders named by -w and
-// those that go test's own flags name. It runs as root with one CPU, on a
-// processor that no other guest has if there is one, an empty standard input and
-// no network but the loopback interface. Its standard output, standard error and
-// exit status become those of umlrun; 124 is the time limit, 125 a guest that
-// failed, 126 a command that could not be started.
+// those that go test's own flags name. It runs as root with one CPU, on the
+// processor that has the fewest guests, an empty standard input and no network
+// but the loopback interface. Its standard output, standard error and exit status
+// become those of umlrun; 124 is the time limit, 125 a guest that failed, 126 a
+// command that could not be started.
 //
 // Three processes of the same program work together:
 //

@@ -170,12 +170,12 @@ func TestNothingStaysWhenKilled(t *testing.T) {
 	}
 }
 
-// Of guests that run at the same time each has a processor to itself, as long as there
-// are as many. Those of other tests are in another network namespace and do not count.
+// Each guest runs on one processor, and no processor has two guests more than another.
+// Those of other tests are in another network namespace and do not count.
 func TestEachGuestHasItsProcessor(t *testing.T) {
-	folders := []string{t.TempDir(), t.TempDir()}
-	const both = `for tmp do TMPDIR=$tmp LCMS_MARK=$tmp "$0" -- sh -c "echo begun; sleep 1000" & done; wait`
-	cmd := exec.Command("sh", append([]string{"-c", both, program}, folders...)...)
+	folders := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	const all = `for tmp do TMPDIR=$tmp LCMS_MARK=$tmp "$0" -- sh -c "echo begun; sleep 1000" & done; wait`
+	cmd := exec.Command("sh", append([]string{"-c", all, program}, folders...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -194,10 +194,10 @@ func TestEachGuestHasItsProcessor(t *testing.T) {
 			gone(t, tmp)
 		}
 	})
-	if _, err := io.ReadFull(out, make([]byte, 2*len("begun\n"))); err != nil {
+	if _, err := io.ReadFull(out, make([]byte, len(folders)*len("begun\n"))); err != nil {
 		t.Fatal(err)
 	}
-	used := make(map[int]bool)
+	guests := make(map[int]int) // by processor
 	for _, tmp := range folders {
 		var of unix.CPUSet // all processors of this guest's processes
 		for _, pid := range marked(tmp) {
@@ -214,12 +214,17 @@ func TestEachGuestHasItsProcessor(t *testing.T) {
 		}
 		for cpu := range len(of) * 64 {
 			if of.IsSet(cpu) {
-				used[cpu] = true
+				guests[cpu]++
 			}
 		}
 	}
-	if want := min(runtime.NumCPU(), len(folders)); len(used) != want {
-		t.Errorf("the guests have %d processors, want %d", len(used), want)
+	if used, all := len(guests), min(runtime.NumCPU(), len(folders)); used != all {
+		t.Errorf("%d guests have %d processors, and could have %d", len(folders), used, all)
+	}
+	for cpu, n := range guests {
+		if most := (len(folders) + runtime.NumCPU() - 1) / runtime.NumCPU(); n > most {
+			t.Errorf("processor %d has %d guests, and should have %d at most", cpu, n, most)
+		}
 	}
 }
 
