@@ -101,9 +101,10 @@ weights: {interval: 2s, smoothing: 5s}
 		}
 	}
 
-	// Who asks has good answers again, although real1 is as slow as before.
+	// Who asks has better answers again, although real1 is as slow as before: as it still
+	// has one of seven connections, the slowest of a hundred answers are all its own.
 	during = max(during, client.worst(t))
-	after := client.within(t, func(p99 int) bool { return p99 < during/2 && p99 < 2000 })
+	after := client.within(t, func(p99 int) bool { return p99 < during*3/4 && p99 < 2000 })
 	t.Logf("99 of 100 answers took %d ms at most, with the hog %d ms, and %d ms when the weights had followed", before, during, after)
 
 	// It stays there: no swinging.
