@@ -11,9 +11,12 @@ package freeport
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"syscall"
+
+	"github.com/lcms-project/lcms/internal/claim"
 )
 
 // TB is what is needed of a test.
@@ -25,28 +28,14 @@ type TB interface {
 // TCP returns a TCP port of 127.0.0.1 on which nobody listens.
 func TCP(t TB) int {
 	t.Helper()
-	return find(t, "tcp", func(port int) error {
-		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: loopback, Port: port})
-		if err != nil {
-			return err
-		}
-		return l.Close()
-	})
+	return find(t, "tcp", func(address string) (io.Closer, error) { return net.Listen("tcp", address) })
 }
 
 // UDP returns a UDP port of 127.0.0.1 on which nobody listens.
 func UDP(t TB) int {
 	t.Helper()
-	return find(t, "udp", func(port int) error {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback, Port: port})
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	})
+	return find(t, "udp", func(address string) (io.Closer, error) { return net.ListenPacket("udp", address) })
 }
-
-var loopback = net.IPv4(127, 0, 0, 1)
 
 // The range is free of clients' ports, and of well-known services.
 const (
@@ -55,13 +44,16 @@ const (
 )
 
 // find returns a port that can be had by the protocol and is nobody else's.
-func find(t TB, protocol string, try func(port int) error) int {
+func find(t TB, protocol string, listen func(address string) (io.Closer, error)) int {
 	t.Helper()
 	for range count {
 		port := first + rand.IntN(count)
-		err := reserve(protocol, port)
+		err := claim.Name(nameOf(protocol, port))
 		if err == nil {
-			err = try(port)
+			var c io.Closer
+			if c, err = listen(fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+				err = c.Close()
+			}
 		}
 		switch {
 		case err == nil:
@@ -74,17 +66,4 @@ func find(t TB, protocol string, try func(port int) error) int {
 	return 0
 }
 
-// reserve makes a port this process's. What says so is a name that the kernel gives to
-// one process of the network namespace and takes back when that ends.
-func reserve(protocol string, port int) error {
-	name := fmt.Sprintf("@lcms-test-%s-%d", protocol, port)
-	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}); err != nil {
-		syscall.Close(fd)
-		return err
-	}
-	return nil // fd stays open
-}
+func nameOf(protocol string, port int) string { return fmt.Sprintf("%s-%d", protocol, port) }

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/lcms-project/lcms/internal/claim"
 )
 
 // TestMain hands out a port as the tests of another package would.
 func TestMain(m *testing.M) {
 	if port := os.Getenv("FREEPORT_RESERVE"); port != "" {
 		n, _ := strconv.Atoi(port)
-		if err := reserve("tcp", n); errors.Is(err, syscall.EADDRINUSE) {
+		if err := claim.Name(nameOf("tcp", n)); errors.Is(err, syscall.EADDRINUSE) {
 			fmt.Println("taken")
 		} else {
 			fmt.Println("got it:", err)

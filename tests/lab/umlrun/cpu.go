@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lcms-project/lcms/internal/claim"
 )
 
 // onOneCPU calls start on a thread that may use one processor only, which what it starts
@@ -38,25 +40,11 @@ const most = 64
 func takeCPU(allowed *unix.CPUSet) (one unix.CPUSet, ok bool) {
 	for others := range most {
 		for cpu := range len(allowed) * 64 {
-			if allowed.IsSet(cpu) && take(cpu, others) {
+			if allowed.IsSet(cpu) && claim.Name(fmt.Sprintf("umlrun-cpu-%d-%d", cpu, others)) == nil {
 				one.Set(cpu)
 				return one, true
 			}
 		}
 	}
 	return one, false
-}
-
-// take makes a place on a processor this process's if it is nobody's. What says so is a
-// name that the host gives to one process and takes back when that ends.
-func take(cpu, place int) bool {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	if unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@lcms-umlrun-cpu-%d-%d", cpu, place)}) != nil {
-		unix.Close(fd)
-		return false
-	}
-	return true // fd stays open
 }

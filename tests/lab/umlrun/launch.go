@@ -165,11 +165,11 @@ func (l *launch) start(dir, path, library string) (cmd *exec.Cmd, lifeline *os.F
 		}
 		return err
 	})
-	if err == nil {
-		return cmd, lifeline, nil
+	if err != nil {
+		lifeline.Close()
+		return nil, nil, err
 	}
-	lifeline.Close()
-	return nil, nil, err
+	return cmd, lifeline, nil
 }
 
 // memoryFolder returns where the guest's memory, a file that is mapped
