@@ -127,7 +127,7 @@ func parse(path string, b []byte) (Config, error) {
 	read(r.Directory.PasswordFile, strict.Absolute("directory.password-file", &c.Directory.PasswordFile))
 	read(r.Directory.StartTLS, boolSetter("directory.start-tls", &c.Directory.StartTLS))
 	read(r.Directory.CAFile, strict.Absolute("directory.ca-file", &c.Directory.CAFile))
-	read(r.Directory.WriteTimeout, c.Directory.setWriteTimeout)
+	read(r.Directory.WriteTimeout, strict.Duration("directory.write-timeout", &c.Directory.WriteTimeout, 100*time.Millisecond, 10*time.Second, "700ms"))
 	read(r.Directory.Queue, boolSetter("directory.queue", &c.Directory.Queue))
 	read(r.Directory.Mode, c.Directory.setMode)
 	read(r.Log.Level, c.setLogLevel)
@@ -273,21 +273,6 @@ func (d *Directory) setBindDN(s string) error {
 		return fmt.Errorf("directory.bind-dn %q: write it like uid=ldapsync,ou=service,dc=lcms,dc=example,dc=org", s)
 	}
 	d.BindDN = s
-	return nil
-}
-
-// The least and the greatest directory.write-timeout.
-const (
-	minWriteTimeout = 100 * time.Millisecond
-	maxWriteTimeout = 10 * time.Second
-)
-
-func (d *Directory) setWriteTimeout(s string) error {
-	t, err := time.ParseDuration(s)
-	if err != nil || t < minWriteTimeout || t > maxWriteTimeout {
-		return fmt.Errorf("directory.write-timeout %q: use a time from %s to %s, as in 700ms", s, minWriteTimeout, maxWriteTimeout)
-	}
-	d.WriteTimeout = t
 	return nil
 }
 

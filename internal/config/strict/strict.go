@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -103,6 +104,19 @@ func Absolute(key string, into *string) func(string) error {
 			return fmt.Errorf("%s %q: use an absolute path", key, s)
 		}
 		*into = s
+		return nil
+	}
+}
+
+// Duration sets the time that a key names, which has to lie within limits. The example
+// is one of its times.
+func Duration(key string, into *time.Duration, low, high time.Duration, example string) func(string) error {
+	return func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < low || d > high {
+			return fmt.Errorf("%s %q: use a time from %s to %s, as in %s", key, s, low, high, example)
+		}
+		*into = d
 		return nil
 	}
 }

@@ -207,21 +207,21 @@ func Read(path string) (Config, error) {
 		c.Root, err = snmp.ParseOID(s)
 		return err
 	})
-	f.Read(r.Discover.Interval, duration("discover.interval", &c.DirectorPoll, 100*time.Millisecond, time.Minute))
+	f.Read(r.Discover.Interval, strict.Duration("discover.interval", &c.DirectorPoll, 100*time.Millisecond, time.Minute, "10s"))
 	f.Read(r.Checks.Parallel, number("checks.parallel", &c.Checks.Parallel, 2, 100000))
 	f.Read(r.Checks.Scripts, strict.Absolute("checks.scripts", &c.Checks.Scripts))
-	f.Read(r.Load.Interval, duration("load.interval", &c.Load.Interval, time.Second, 5*time.Minute))
-	f.Read(r.Load.Timeout, duration("load.timeout", &c.Load.Timeout, 10*time.Millisecond, time.Minute))
+	f.Read(r.Load.Interval, strict.Duration("load.interval", &c.Load.Interval, time.Second, 5*time.Minute, "10s"))
+	f.Read(r.Load.Timeout, strict.Duration("load.timeout", &c.Load.Timeout, 10*time.Millisecond, time.Minute, "10s"))
 	f.Read(r.Load.Attempts, number("load.attempts", &c.Load.Attempts, 1, 10))
 	f.Read(r.Load.Parallel, number("load.parallel", &c.Load.Parallel, 2, 100000))
 	w := &c.Weights
-	f.Read(r.Weights.Interval, duration("weights.interval", &w.Interval, time.Second, time.Hour))
-	f.Read(r.Weights.Smoothing, duration("weights.smoothing", &w.Smoothing, time.Second, time.Hour))
+	f.Read(r.Weights.Interval, strict.Duration("weights.interval", &w.Interval, time.Second, time.Hour, "10s"))
+	f.Read(r.Weights.Smoothing, strict.Duration("weights.smoothing", &w.Smoothing, time.Second, time.Hour, "10s"))
 	f.Read(r.Weights.DeadBand, fraction("weights.dead-band", &w.DeadBand, 0, 0.9))
 	f.Read(r.Weights.Step, fraction("weights.step", &w.Step, 0.01, 0.9))
 	f.Read(r.Weights.Low, fraction("weights.low", &w.Low, 0.001, 1))
 	f.Read(r.Weights.High, fraction("weights.high", &w.High, 1, 1000))
-	f.Read(r.Weights.Stale, duration("weights.stale", &w.Stale, time.Second, time.Hour))
+	f.Read(r.Weights.Stale, strict.Duration("weights.stale", &w.Stale, time.Second, time.Hour, "10s"))
 	f.Read(r.Weights.Panic, fraction("weights.panic", &w.Panic, 0, 1))
 	w.Forget = max(w.Forget, 10*w.Stale)
 	f.Read(r.Status.Socket, strict.Absolute("status.socket", &c.Socket))
@@ -313,17 +313,6 @@ func network(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("network %q: use an address or a prefix, as in 10.0.0.11 or 10.0.0.0/24", s)
 	}
 	return netip.PrefixFrom(a, a.BitLen()), nil
-}
-
-func duration(name string, into *time.Duration, low, high time.Duration) func(string) error {
-	return func(s string) error {
-		d, err := time.ParseDuration(s)
-		if err != nil || d < low || d > high {
-			return fmt.Errorf("%s %q: use a time from %s to %s, as in 10s", name, s, low, high)
-		}
-		*into = d
-		return nil
-	}
 }
 
 func number(name string, into *int, low, high int) func(string) error {
