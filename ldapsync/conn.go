@@ -41,7 +41,7 @@ type Options struct {
 // otherwise (agentXTimeout), time for the kernel.
 const DefaultWriteTimeout = 700 * time.Millisecond
 
-func (o *Options) writeTimeout() time.Duration { return cmp.Or(o.WriteTimeout, DefaultWriteTimeout) }
+func (o Options) writeTimeout() time.Duration { return cmp.Or(o.WriteTimeout, DefaultWriteTimeout) }
 
 // Purpose is what a connection is for. Each has one of its own, because a
 // reader that is slow, or a request that is late, holds up all of a connection.
@@ -67,6 +67,11 @@ const (
 	aliveInterval = 5 * time.Second
 	aliveLimit    = 15 * time.Second
 )
+
+// within returns a context that ends after a limit with a cause that says so.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+}
 
 // Conn is a connection to one server on which the bind has succeeded.
 type Conn struct {
@@ -158,7 +163,7 @@ func (o Options) Dial(ctx context.Context, uri string, p Purpose) (*Conn, error)
 	if limit == 0 {
 		limit = dialLimit
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cancel := within(ctx, limit)
 	defer cancel()
 	e, err := parseURI(uri)
 	if err != nil {
@@ -185,7 +190,7 @@ func (o Options) Dial(ctx context.Context, uri string, p Purpose) (*Conn, error)
 	return c, nil
 }
 
-func (o *Options) limit(p Purpose) time.Duration {
+func (o Options) limit(p Purpose) time.Duration {
 	switch p {
 	case ForWrite:
 		return o.writeTimeout()

@@ -69,7 +69,7 @@ func (f *Follower) settle(ctx context.Context) {
 }
 
 func (f *Follower) tryToSettle(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleLimit, fmt.Errorf("no answer within %s", settleLimit))
+	ctx, cancel := within(ctx, settleLimit)
 	defer cancel()
 	return f.Writer.Settled(ctx)
 }

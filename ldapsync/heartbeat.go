@@ -2,7 +2,6 @@ package ldapsync
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type heartbeat struct {
 
 // ask returns the contextCSN of the server. It fails if there is no answer.
 func (h *heartbeat) ask(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.limit, fmt.Errorf("no answer within %s", h.limit))
+	ctx, cancel := within(ctx, h.limit)
 	defer cancel()
 	fresh := h.conn == nil
 	if fresh {

@@ -2,7 +2,6 @@ package ldapsync
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ func (w *Writer) repair() {
 	if len(w.torn) == 0 || w.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), repairLimit, fmt.Errorf("no answer within %s", repairLimit))
+	ctx, cancel := within(context.Background(), repairLimit)
 	defer cancel()
 	err := w.conn.Do(ctx, func() error { return retell(w.conn.Conn, w.torn) })
 	if err != nil {

@@ -108,7 +108,7 @@ func (f *Follower) reach(ctx context.Context, uri string) (*Conn, Abilities, err
 	if len(f.URIs) > 1 {
 		limit = f.times.reach
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cancel := within(ctx, limit)
 	defer cancel()
 	c, err := f.Dial(ctx, uri, ForSync)
 	if err != nil {

@@ -67,8 +67,7 @@ func NewWriter(o Options, base Base, own string) (*Writer, error) {
 // back is followed by one of its inverse: that fails with lvs.ErrConflict where
 // somebody else has changed the same since.
 func (w *Writer) Write(ctx context.Context, change *lvs.Change, before *lvs.Config, by lvs.Requester) error {
-	limit := w.options.writeTimeout()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cancel := within(ctx, w.options.writeTimeout())
 	defer cancel()
 	if err := w.take(ctx); err != nil {
 		return err
@@ -119,8 +118,7 @@ func (w *Writer) make(ctx context.Context, list []operation, machine *Machine, w
 	if err != nil {
 		return err
 	}
-	limit := w.options.writeTimeout() * 2 / 3 // the rest is for looking up what became of it
-	attempt, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	attempt, cancel := within(ctx, w.options.writeTimeout()*2/3) // the rest is for looking up what became of it
 	defer cancel()
 	var p *progress
 	_ = w.conn.Do(attempt, func() error {
