@@ -253,7 +253,7 @@ func TestLargeTree(t *testing.T) {
 		}
 	}
 	slapd := ldaptest.Start(t, ldaptest.Options{Tree: tree.String()})
-	s := &scene{T: t, slapd: slapd, Director: director.Start(t, director.Options{AgentXTimeout: 3 * time.Second, Config: configured("lb1", []*ldaptest.Server{slapd})})}
+	s := &scene{T: t, slapd: slapd, Director: director.Start(t, director.Options{AgentXTimeout: 3 * time.Second, Config: configured("lb1", []*ldaptest.Server{slapd}, "write-timeout: 700ms")})}
 	s.waitState(inSync)
 	s.must("lcmsDirectorServers.0", fmt.Sprint(services*servers))
 	var took []time.Duration
