@@ -98,7 +98,7 @@ func New(t testing.TB, o Options) *Director {
 			o.AgentXTimeout = 30 * time.Second
 		}
 	}
-	d := &Director{t: t, opts: o, dir: dir, binary: o.Binary}
+	d := &Director{t: t, opts: o, dir: dir, port: freeport.UDP(t), binary: o.Binary}
 	if d.binary == "" {
 		d.binary = Binary(t)
 	}
@@ -109,8 +109,7 @@ func New(t testing.TB, o Options) *Director {
 	return d
 }
 
-// configure writes the file of the subagent. That of snmpd is written when its
-// port is known.
+// configure writes the file of the subagent.
 func (d *Director) configure() {
 	d.t.Helper()
 	lines := []string{"agentx: {address: \"unix:" + d.Socket() + "\"}", "store: {path: \"" + d.opts.StorePath + "\"}"}
@@ -209,13 +208,9 @@ func (d *Director) Limit() time.Duration {
 	return time.Minute
 }
 
-// StartSnmpd starts snmpd, on the same port again if it ran before, and waits
-// until it answers.
+// StartSnmpd starts snmpd, on the port of this director, and waits until it answers.
 func (d *Director) StartSnmpd() {
 	d.t.Helper()
-	if d.port == 0 {
-		d.port = freeport.UDP(d.t)
-	}
 	seconds := int(d.opts.AgentXTimeout / time.Second)
 	d.write("snmpd.conf", append([]string{
 		"rwcommunity " + d.Community() + " 127.0.0.1",
