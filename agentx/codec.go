@@ -1,6 +1,7 @@
 package agentx
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -248,8 +249,10 @@ func (d *decoder) oid() (o smi.OID, include bool) {
 		d.fail("OID of %d sub-identifiers, at most %d are allowed", total, smi.MaxOIDLen)
 		return nil, false
 	case cap(d.arena)-len(d.arena) < total:
-		// The old arena stays alive for the OIDs that were cut from it.
-		d.arena = make([]uint32, 0, max(2*cap(d.arena), total+len(d.buf)/2))
+		// The old arena stays alive for the OIDs that were cut from it. What is
+		// left has hardly more sub-identifiers than this: each takes four octets
+		// but for those of a prefix, and all else takes four octets too.
+		d.arena = make([]uint32, 0, max(2*cap(d.arena), total+len(d.buf)/3))
 	}
 	start := len(d.arena)
 	d.arena = d.arena[:start+total]
@@ -297,11 +300,24 @@ func (d *decoder) varbind(vb *smi.Varbind) {
 // varbinds reads all that is left, reusing the memory of vbs.
 func (d *decoder) varbinds(vbs []smi.Varbind) []smi.Varbind {
 	vbs = vbs[:0]
+	all := len(d.buf)
 	for d.more() {
+		if len(vbs) == 1 { // the others are likely to be as long as the first
+			vbs = slices.Grow(vbs, len(d.buf)/(all-len(d.buf))+1)
+		}
 		vbs = append(vbs, smi.Varbind{})
 		d.varbind(&vbs[len(vbs)-1])
 	}
 	return vbs
+}
+
+// detach gives the octet strings of varbinds memory of their own.
+func detach(vbs []smi.Varbind) {
+	for i := range vbs {
+		if v := &vbs[i].Value; v.Bytes != nil {
+			v.Bytes = bytes.Clone(v.Bytes)
+		}
+	}
 }
 
 // contextName reads the context when the header says that there is one.

@@ -235,13 +235,14 @@ func (d *dispatcher) set(h Header, payload []byte) error {
 // prepare decodes a TestSet into memory of its own and asks the Writer.
 func (d *dispatcher) prepare(h Header, payload []byte) (Pending, error) {
 	var own decoder
-	own.reset(h, slices.Clone(payload))
+	own.reset(h, payload)
 	var p TestSetPDU
 	p.decode(&own, h.Flags)
 	if err := own.finish(); err != nil {
 		d.protocolError(fmt.Errorf("TestSet PDU: %w", err))
 		return nil, &smi.SetError{Status: smi.ErrorStatus(ParseError), Reason: err.Error()}
 	}
+	detach(p.Varbinds)
 	d.stats.varbinds.Add(uint64(len(p.Varbinds)))
 	if _, ok := d.handler.View(p.Context); !ok {
 		return nil, &smi.SetError{Status: smi.ErrorStatus(UnsupportedContext), Reason: "no context " + p.Context}
@@ -256,13 +257,14 @@ func (d *dispatcher) prepare(h Header, payload []byte) (Pending, error) {
 // response hands a Response to whoever waits for it.
 func (d *dispatcher) response(h Header, payload []byte) error {
 	var own decoder
-	own.reset(h, slices.Clone(payload))
+	own.reset(h, payload)
 	var p ResponsePDU
 	p.decode(&own, h.Flags)
 	if err := own.finish(); err != nil {
 		d.protocolError(fmt.Errorf("answer of the master: %w", err))
 		return err
 	}
+	detach(p.Varbinds)
 	if h.SessionID != d.session.Load() && d.session.Load() != 0 {
 		d.protocolError(fmt.Errorf("answer of the master for session %d, ours is %d", h.SessionID, d.session.Load()))
 		return nil
