@@ -265,9 +265,64 @@ func (k ServerKey) String() string { return string(k.AppendTo(nil)) }
 // Compare orders keys as the rows of a table with this index are ordered: by
 // the length of the text, then by its bytes.
 func (k ServerKey) Compare(l ServerKey) int {
+	if a, b := k.addr.Addr(), l.addr.Addr(); a.Is4() && b.Is4() {
+		return compareIPv4(a.As4(), b.As4(), k.addr.Port(), l.addr.Port())
+	}
 	var a, b [64]byte
 	return compareTexts(k.AppendTo(a[:0]), l.AppendTo(b[:0]))
 }
+
+// compareIPv4 compares the texts of two addresses with ports without making
+// them, which is what most of the time of a search would go to.
+func compareIPv4(a, b [4]byte, port, other uint16) int {
+	length, order := digits(port)-digits(other), 0
+	for i := range a {
+		if a[i] == b[i] {
+			continue
+		}
+		length += digits(uint16(a[i])) - digits(uint16(b[i]))
+		if order == 0 {
+			order = int(decimals[a[i]]) - int(decimals[b[i]])
+			if i == 3 { // the colon that follows comes after all digits, the dot before
+				order = int(decimals[a[i]]|colons[a[i]]) - int(decimals[b[i]]|colons[b[i]])
+			}
+		}
+	}
+	switch {
+	case length != 0:
+		return length
+	case order != 0:
+		return order
+	}
+	return int(port) - int(other) // of one length
+}
+
+func digits(n uint16) int {
+	switch {
+	case n < 10:
+		return 1
+	case n < 100:
+		return 2
+	case n < 1000:
+		return 3
+	case n < 10000:
+		return 4
+	}
+	return 5
+}
+
+// decimals has the digits of each octet as a number of three octets that begins
+// with the first digit, colons what makes its missing ones come after digits.
+var decimals, colons = func() (d, c [256]uint32) {
+	for n := range d {
+		var text [3]byte
+		for i := copy(text[:], strconv.Itoa(n)); i < len(text); i++ {
+			c[n] |= ':' << (8 * (2 - i))
+		}
+		d[n] = uint32(text[0])<<16 | uint32(text[1])<<8 | uint32(text[2])
+	}
+	return d, c
+}()
 
 func compareTexts(a, b []byte) int {
 	if len(a) != len(b) {

@@ -3,9 +3,12 @@ package lvs
 import (
 	"cmp"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestParseServiceKey(t *testing.T) {
@@ -99,3 +102,23 @@ func FuzzParseServiceKey(f *testing.F) {
 		}
 	})
 }
+
+func TestCompareOrdersAsTexts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := func(name string) ServerKey {
+			octet := rapid.SampledFrom([]byte{0, 1, 2, 9, 10, 11, 19, 20, 99, 100, 101, 110, 199, 200, 255})
+			addr := netip.AddrFrom4([4]byte{octet.Draw(t, name), octet.Draw(t, name), octet.Draw(t, name), octet.Draw(t, name)})
+			if rapid.IntRange(0, 9).Draw(t, name) == 0 {
+				addr = netip.AddrFrom16([16]byte{0x20, 1, 15: octet.Draw(t, name)})
+			}
+			return ServerKey{netip.AddrPortFrom(addr, rapid.SampledFrom([]uint16{0, 8, 9, 80, 443, 999, 1000, 8080, 10000, 65535}).Draw(t, name))}
+		}
+		a, b := key("a"), key("b")
+		if got, want := cmp.Compare(a.Compare(b), 0), textOrder(a.String(), b.String()); got != want {
+			t.Fatalf("%s to %s: %d, want %d", a, b, got, want)
+		}
+	})
+}
+
+// textOrder orders texts as the index of a table does (RFC 2578 section 7.7).
+func textOrder(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
