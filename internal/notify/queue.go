@@ -56,7 +56,8 @@ type rowKey struct {
 	service lvs.ServiceKey
 	server  lvs.ServerKey
 	drift   control.DriftKind
-	change  string // the object of a change of the configuration
+	object  string // of a change of the configuration of this object alone
+	request uint32 // of one of several objects
 	member  lvs.MemberID
 	kernel  bool
 	remote  bool // the directory
@@ -245,14 +246,14 @@ func keyOf(e *control.Event) rowKey {
 	case control.DriftDetected, control.DriftCleared:
 		return rowKey{service: e.Service, server: e.Server, drift: e.Drift}
 	case control.ConfigChange:
-		change := make([]byte, 0, 4*len(e.Object)+4)
-		for _, sub := range e.Object {
-			change = binary.BigEndian.AppendUint32(change, sub)
-		}
 		if e.More > 0 || e.Object == nil {
-			change = binary.BigEndian.AppendUint32(change, e.Request)
+			return rowKey{request: e.Request}
 		}
-		return rowKey{change: string(change)}
+		object := make([]byte, 0, 2*len(e.Object))
+		for _, sub := range e.Object {
+			object = binary.AppendUvarint(object, uint64(sub))
+		}
+		return rowKey{object: string(object)}
 	}
 	return rowKey{service: e.Service, server: e.Server}
 }
