@@ -214,7 +214,7 @@ func TestRefusedNamesTheAttribute(t *testing.T) {
 	sk, _ := lvs.ParseServerKey("10.0.0.11:8080")
 	server := lvs.NewServer(sk)
 	server.Forwarding = lvs.DirectRoute
-	f := b.Refused(Object{Place{Kind: Server, Service: k, Server: sk}, server}, server.Check(lvs.NewService(k)))
+	f := b.Refused(Object{Place{Kind: Server, Service: k, Server: sk}, server}, server.Check(new(lvs.NewService(k))))
 	if f.Attribute != "lcmsForwarding" || !strings.HasPrefix(f.Error(), "lcmsKey=10.0.0.11:8080,lcmsKey=tcp:192.0.2.1:80,ou=virtual_service,"+testBase+": lcmsForwarding: forwarding directRoute leaves") {
 		t.Errorf("%v", f)
 	}

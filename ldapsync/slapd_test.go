@@ -112,7 +112,8 @@ func TestDemoTreeIsRead(t *testing.T) {
 	for p, o := range objects {
 		switch o := o.(type) {
 		case lvs.Server:
-			if r := o.Check(objects[p.Parent()].(lvs.Service)); r != nil {
+			service := objects[p.Parent()].(lvs.Service)
+			if r := o.Check(&service); r != nil {
 				t.Error(b.Refused(Object{p, o}, r))
 			}
 			if objects[Place{Kind: Host, Host: o.Host}] == nil {

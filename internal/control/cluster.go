@@ -176,11 +176,12 @@ func sameCounts(a, b *ServiceRow) bool {
 // regroup makes the rows of clusters, members and hosts anew where something
 // that they are made of has changed, and tells which members are in another
 // state. A row that stays the same is kept.
-func (c *Control) regroup(now time.Time) {
+func (c *Control) regroup() {
 	all := c.regrouping
 	if !all && len(c.restless) == 0 || c.open != nil {
 		return
 	}
+	now := c.now()
 	if all {
 		clear(c.tallies)
 		for cluster := range c.desired.Clusters {
@@ -430,8 +431,8 @@ func (c *Control) changed(change *lvs.Change, before, next *lvs.Config) {
 		touched[id.Cluster] = true
 	}
 	for _, key := range change.Services() {
-		for _, config := range []*lvs.Config{before, next} {
-			if s, ok := config.Service(key); ok && s.Cluster != "" {
+		for _, at := range []lvs.Cursor{before.Cursor(), next.Cursor()} {
+			if s := at.Service(key); s != nil && s.Cluster != "" {
 				touched[s.Cluster] = true
 			}
 		}

@@ -488,7 +488,7 @@ func (c *Control) publish() {
 	if c.open == nil {
 		c.director.Settings = c.desired.Settings()
 	}
-	c.regroup(c.now())
+	c.regroup()
 	s := &Snapshot{
 		Director: c.director, Requests: c.requests, Alarms: c.alarmTable(), Drifts: c.driftTable(), Directory: c.directoryShown(),
 		Clusters: c.groupRows.clusters, Members: c.groupRows.members, Hosts: c.groupRows.hosts,

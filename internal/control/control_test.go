@@ -377,11 +377,11 @@ func TestForeignEditsAreMended(t *testing.T) {
 	edited := web.ServiceSpec
 	edited.Scheduler = "sh"
 	for name, op := range map[string]lvs.Op{
-		"service edited": {Do: lvs.EditService, Service: edited},
-		"service gone":   {Do: lvs.DeleteService, Service: web.ServiceSpec},
-		"server edited":  {Do: lvs.EditServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.11:80", 50).Server.ServerSpec},
-		"server gone":    {Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.11:80", 1).Server.ServerSpec},
-		"server added":   {Do: lvs.AddServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.99:80", 1).Server.ServerSpec},
+		"service edited": {Do: lvs.EditService, Service: new(edited)},
+		"service gone":   {Do: lvs.DeleteService, Service: new(web.ServiceSpec)},
+		"server edited":  {Do: lvs.EditServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.11:80", 50).Server.ServerSpec)},
+		"server gone":    {Do: lvs.DeleteServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.11:80", 1).Server.ServerSpec)},
+		"server added":   {Do: lvs.AddServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.99:80", 1).Server.ServerSpec)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := r.kernel.Apply(t.Context(), op); err != nil {
@@ -397,8 +397,8 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	r.change(cluster(t))
 	foreign := service(t, "tcp:10.9.9.9:80")
 	for _, op := range []lvs.Op{
-		{Do: lvs.AddService, Service: foreign.ServiceSpec},
-		{Do: lvs.AddServer, Service: foreign.ServiceSpec, Server: server(t, foreign, "10.0.0.11:80", 5).Server.ServerSpec},
+		{Do: lvs.AddService, Service: new(foreign.ServiceSpec)},
+		{Do: lvs.AddServer, Service: new(foreign.ServiceSpec), Server: new(server(t, foreign, "10.0.0.11:80", 5).Server.ServerSpec)},
 	} {
 		if err := r.kernel.Apply(t.Context(), op); err != nil {
 			t.Fatal(err)
@@ -433,15 +433,15 @@ func TestAdoptsWhatTheKernelHolds(t *testing.T) {
 	for i := range uint32(50) {
 		target.Weight = 1
 		r.foreign(
-			lvs.Op{Do: lvs.AddService, Service: foreign.ServiceSpec},
-			lvs.Op{Do: lvs.AddServer, Service: foreign.ServiceSpec, Server: target},
+			lvs.Op{Do: lvs.AddService, Service: new(foreign.ServiceSpec)},
+			lvs.Op{Do: lvs.AddServer, Service: new(foreign.ServiceSpec), Server: new(target)},
 		)
 		r.eventually("the foreign service is shown", func() bool {
 			s := r.Snapshot().Services
 			return len(s) == 1 && len(s[0].Servers) == 1
 		})
 		target.Weight = 2 + i
-		r.foreign(lvs.Op{Do: lvs.EditServer, Service: foreign.ServiceSpec, Server: target})
+		r.foreign(lvs.Op{Do: lvs.EditServer, Service: new(foreign.ServiceSpec), Server: new(target)})
 		r.change(lvs.Change{Adopt: []lvs.ServiceKey{foreign.Key}})
 		if got := r.Look().Services[0].Servers[0]; got.Server.Weight != target.Weight || got.Actual.Weight != target.Weight {
 			t.Fatalf("round %d: configured %d, in the kernel %d, want %d", i, got.Server.Weight, got.Actual.Weight, target.Weight)
@@ -518,7 +518,7 @@ func TestRepairThatFailsIsShown(t *testing.T) {
 	r.change(cluster(t))
 	r.kernel.FailNext(lvs.AddServer, fmt.Errorf("%w: no room", lvs.ErrUnavailable))
 	web := service(t, "tcp:10.0.0.1:80")
-	if err := r.kernel.Apply(t.Context(), lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.11:80", 1).Server.ServerSpec}); err != nil {
+	if err := r.kernel.Apply(t.Context(), lvs.Op{Do: lvs.DeleteServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.11:80", 1).Server.ServerSpec)}); err != nil {
 		t.Fatal(err)
 	}
 	row := func() control.ServerRow { return r.Snapshot().Services[0].Servers[0] }

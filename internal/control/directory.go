@@ -52,7 +52,7 @@ func (t *Transaction) route() error {
 	_, waits := c.over.first()
 	switch {
 	case away == nil && !waits:
-		t.shared, t.kept = shared, next
+		t.shared, t.kept = &shared, next
 		t.over = c.over.overridden(&durable, next, t.next, until).withoutPending(settledBy(&durable))
 	case away != nil && onlyOverrides(&shared, c.planned, next):
 		t.over = c.over.overridden(&durable, c.planned, t.next, until)
@@ -120,16 +120,16 @@ func (t *Transaction) write(change *lvs.Change, before *lvs.Config) error {
 
 // writeThrough makes what of the change concerns the directory there.
 func (t *Transaction) writeThrough() error {
-	if t.shared.IsEmpty() {
+	if t.shared == nil {
 		return nil
 	}
 	t.setBusy()
 	failpoint.Hit("commit.write")
-	err := t.write(&t.shared, t.had)
+	err := t.write(t.shared, t.had)
 	t.began = time.Now() // it has not been left alone
 	if err != nil {
 		if errors.Is(err, lvs.ErrOutcomeUnknown) {
-			t.c.doubt(&t.shared, err)
+			t.c.doubt(t.shared, err)
 		}
 		return err
 	}
@@ -150,7 +150,7 @@ func (t *Transaction) compensate() error {
 	err := t.write(&inverse, t.kept)
 	if err != nil {
 		if errors.Is(err, lvs.ErrOutcomeUnknown) {
-			t.c.doubt(&t.shared, err)
+			t.c.doubt(t.shared, err)
 		}
 		return fmt.Errorf("it cannot be taken back in the directory: %w", err)
 	}
@@ -174,10 +174,10 @@ func (t *Transaction) concede(why error) error {
 	c.director.Generation++
 	c.director.ChangedAt = c.now()
 	for _, op := range t.deletes {
-		c.doom(lvs.ServerID{Service: op.Service.Key, Server: op.Server.Key})
+		c.doom(op.ID())
 	}
 	c.behind.add(&t.change, t.keys)
-	t.note()
+	t.note(c.now())
 	t.end()
 	c.unsettled = true // the store's journal says the same as long as nothing follows
 	c.catchUp(t.keys, c.now())

@@ -341,7 +341,7 @@ func TestOtherDirectorsServices(t *testing.T) {
 
 func TestPassiveDirectorChangesNothing(t *testing.T) {
 	r, b := newBookRig(t, func(o *control.Options) { o.Passive = true })
-	r.foreign(lvs.Op{Do: lvs.AddService, Service: service(t, "tcp:10.0.0.1:80").ServiceSpec})
+	r.foreign(lvs.Op{Do: lvs.AddService, Service: new(service(t, "tcp:10.0.0.1:80").ServiceSpec)})
 	b.edit(t, cluster(t))
 	r.follow(b)
 	r.eventually("drift is shown", func() bool { return len(r.Snapshot().Drifts) == 2 })

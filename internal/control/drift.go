@@ -143,7 +143,7 @@ func (c *Control) settingDifferences() []Drift {
 	for _, op := range lvs.DiffDaemons(c.desired, c.daemons) {
 		d := Drift{Kind: DaemonChanged, Attribute: op.Daemon.State.String(), Desired: "stopped", Actual: "stopped"}
 		if op.Do == lvs.StartDaemon {
-			d.Desired = daemonText(op.Daemon)
+			d.Desired = daemonText(*op.Daemon)
 		}
 		if i := slices.IndexFunc(c.daemons, func(r lvs.Daemon) bool { return r.State == op.Daemon.State }); i >= 0 {
 			d.Actual = daemonText(c.daemons[i])

@@ -27,7 +27,7 @@ func (r *rig) foreign(ops ...lvs.Op) {
 
 func editWeight(t *testing.T, text string, weight uint32) lvs.Op {
 	web := service(t, "tcp:10.0.0.1:80")
-	return lvs.Op{Do: lvs.EditServer, Service: web.ServiceSpec, Server: server(t, web, text, weight).Server.ServerSpec}
+	return lvs.Op{Do: lvs.EditServer, Service: new(web.ServiceSpec), Server: new(server(t, web, text, weight).Server.ServerSpec)}
 }
 
 // driftsOf lists the drifts as text.
@@ -47,9 +47,9 @@ func TestAlertOnlyTells(t *testing.T) {
 	edited.Scheduler = "sh"
 	r.foreign(
 		editWeight(t, "10.0.0.11:80", 50),
-		lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.12:80", 2).Server.ServerSpec},
-		lvs.Op{Do: lvs.AddServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.99:80", 7).Server.ServerSpec},
-		lvs.Op{Do: lvs.EditService, Service: edited},
+		lvs.Op{Do: lvs.DeleteServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.12:80", 2).Server.ServerSpec)},
+		lvs.Op{Do: lvs.AddServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.99:80", 7).Server.ServerSpec)},
+		lvs.Op{Do: lvs.EditService, Service: new(edited)},
 	)
 	want := []string{
 		"2 tcp:10.0.0.1:80  scheduler: scheduler wlc / scheduler sh",
@@ -95,8 +95,8 @@ func TestAdoptMakesItDesired(t *testing.T) {
 	web := service(t, "tcp:10.0.0.1:80")
 	r.foreign(
 		editWeight(t, "10.0.0.11:80", 50),
-		lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.12:80", 2).Server.ServerSpec},
-		lvs.Op{Do: lvs.AddServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.99:80", 7).Server.ServerSpec},
+		lvs.Op{Do: lvs.DeleteServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.12:80", 2).Server.ServerSpec)},
+		lvs.Op{Do: lvs.AddServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.99:80", 7).Server.ServerSpec)},
 	)
 	adopted := "tcp:10.0.0.1:80 10.0.0.11:80 masquerade 50\ntcp:10.0.0.1:80 10.0.0.99:80 masquerade 7\ntcp:10.0.0.1:80 wlc 0"
 	r.eventually("it is desired", func() bool {
@@ -138,7 +138,7 @@ func TestServiceThatIsDownIsUnwanted(t *testing.T) {
 		web := service(t, "tcp:10.0.0.1:80")
 		web.AdminStatus = lvs.AdminDown
 		r.change(lvs.Change{PutServices: []lvs.Service{web}})
-		r.foreign(lvs.Op{Do: lvs.AddService, Service: web.ServiceSpec})
+		r.foreign(lvs.Op{Do: lvs.AddService, Service: new(web.ServiceSpec)})
 		r.eventually("it is told", func() bool { return slices.Contains(r.seen(), "7 tcp:10.0.0.1:80  0") })
 		if policy == control.DriftAlert {
 			r.eventually("it is listed", func() bool { return slices.Equal(driftsOf(r.Snapshot()), []string{drift}) })
@@ -200,7 +200,7 @@ func TestContestedObjectIsLeftLongerAndLonger(t *testing.T) {
 		t.Error("it was mended at once")
 	}
 	// What is not contested is still mended.
-	r.foreign(editWeight(t, "10.0.0.11:80", 1), lvs.Op{Do: lvs.DeleteService, Service: service(t, "tcp:10.0.0.1:80").ServiceSpec})
+	r.foreign(editWeight(t, "10.0.0.11:80", 1), lvs.Op{Do: lvs.DeleteService, Service: new(service(t, "tcp:10.0.0.1:80").ServiceSpec)})
 	r.holds(clusterText)
 }
 
@@ -210,7 +210,7 @@ func TestRaiseAndClearComeInPairs(t *testing.T) {
 	if n := len(r.Snapshot().Alarms); n != 0 {
 		t.Fatalf("%d alarms at the start: %+v", n, r.Snapshot().Alarms[0])
 	}
-	r.foreign(lvs.Op{Do: lvs.DeleteService, Service: service(t, "tcp:10.0.0.1:80").ServiceSpec})
+	r.foreign(lvs.Op{Do: lvs.DeleteService, Service: new(service(t, "tcp:10.0.0.1:80").ServiceSpec)})
 	r.holds(clusterText)
 	r.eventually("all alarms are cleared", func() bool { return len(r.Snapshot().Alarms) == 0 })
 	want := []string{
@@ -366,7 +366,7 @@ func TestClustersHaveTheirOwnPolicy(t *testing.T) {
 				change.PutServices = append(change.PutServices, s)
 				drifted := s.ServiceSpec
 				drifted.Scheduler = "sh"
-				foreign = append(foreign, lvs.Op{Do: lvs.EditService, Service: drifted})
+				foreign = append(foreign, lvs.Op{Do: lvs.EditService, Service: new(drifted)})
 			}
 			r.change(change)
 			r.foreign(foreign...)

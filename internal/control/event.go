@@ -237,9 +237,21 @@ func (c *Control) compareServer(key lvs.ServiceKey, old *ServerState, s ServerRo
 			tell(ServerDrained)
 		}
 	}
-	c.alarm(alarmKey{kind: ServerStateChange, service: key, server: s.Server.Key}, ours && (status == OperFailed || status == OperDown), Major, s.Reason, now)
-	c.alarm(alarmKey{kind: ServerOverload, service: key, server: s.Server.Key}, ours && status == OperOverloaded, Minor, s.Reason, now)
+	was := OperStatus(0)
+	if old != nil {
+		was = old.Oper.Status
+	}
+	// Most have no alarm before and after, which is known without a look.
+	if broken := status.broken(); broken || was.broken() || old == nil {
+		c.alarm(alarmKey{kind: ServerStateChange, service: key, server: s.Server.Key}, ours && broken, Major, s.Reason, now)
+	}
+	if full := status == OperOverloaded; full || was == OperOverloaded || old == nil {
+		c.alarm(alarmKey{kind: ServerOverload, service: key, server: s.Server.Key}, ours && full, Minor, s.Reason, now)
+	}
 }
+
+// broken reports whether a server has an alarm in this state.
+func (s OperStatus) broken() bool { return s == OperFailed || s == OperDown }
 
 // serviceAlarm keeps the alarm of a service that serves nobody, or too few
 // servers of which do.

@@ -116,7 +116,7 @@ func (c *Control) become(change *lvs.Change, kept *lvs.Config, over overlay) err
 	for _, key := range keys {
 		var held *lvs.ActualService
 		if g := c.groups[key]; g != nil {
-			held = g.row.held(nil)
+			held = g.row.held()
 		}
 		c.update(key, held, now)
 	}
@@ -139,7 +139,7 @@ func (c *Control) overlaid(kept *lvs.Config, over overlay) (*lvs.Config, error) 
 			if server.Storage != lvs.Volatile || !there {
 				continue
 			}
-			if _, taken := kept.Server(s.Key, server.Key); !taken && (server.Status != lvs.Active || server.Check(now) == nil) {
+			if _, taken := kept.Server(s.Key, server.Key); !taken && (server.Status != lvs.Active || server.Check(&now) == nil) {
 				local.PutServers = append(local.PutServers, lvs.ServerAt{Service: s.Key, Server: *server})
 			}
 		}
@@ -214,7 +214,7 @@ func (c *Control) resolve() {
 // renew makes the row of a service anew from what is known of it.
 func (c *Control) renew(key lvs.ServiceKey) {
 	if g := c.groups[key]; g != nil {
-		c.update(key, g.row.held(nil), c.now())
+		c.update(key, g.row.held(), c.now())
 	}
 }
 
@@ -287,7 +287,7 @@ func (b *behind) strays(desired *lvs.Config, running []lvs.Daemon) []lvs.Op {
 	var ops []lvs.Op
 	for _, d := range running {
 		if _, wanted := desired.Daemon(d.State); b.daemons[d.State] && !wanted {
-			ops = append(ops, lvs.Op{Do: lvs.StopDaemon, Daemon: d})
+			ops = append(ops, lvs.Op{Do: lvs.StopDaemon, Daemon: &d})
 		}
 	}
 	return ops

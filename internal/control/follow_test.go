@@ -115,7 +115,7 @@ func TestBootWithTheDirectoryAway(t *testing.T) {
 	away(b)
 	r.stop()
 	r.kernel.Flush()
-	r.foreign(lvs.Op{Do: lvs.AddService, Service: service(t, "tcp:10.0.0.9:80").ServiceSpec})
+	r.foreign(lvs.Op{Do: lvs.AddService, Service: new(service(t, "tcp:10.0.0.9:80").ServiceSpec)})
 	r.start()
 	r.holds(slicesSorted(clusterText + "\ntcp:10.0.0.9:80 wlc 0"))
 }

@@ -51,7 +51,7 @@ func TestMemberIsAsItsServers(t *testing.T) {
 	kept := memberRow(s, "web", "rs2")
 
 	web := service(t, "tcp:10.0.0.1:80")
-	gone := lvs.Op{Do: lvs.DeleteServer, Service: web.ServiceSpec, Server: server(t, web, "10.0.0.11:80", 1).Server.ServerSpec}
+	gone := lvs.Op{Do: lvs.DeleteServer, Service: new(web.ServiceSpec), Server: new(server(t, web, "10.0.0.11:80", 1).Server.ServerSpec)}
 	refuse := func() { r.kernel.FailNext(lvs.AddServer, fmt.Errorf("%w: out of luck", lvs.ErrInvalid)) }
 	refuse()
 	r.foreign(gone)

@@ -115,7 +115,7 @@ func TestRowsStayUntilSomethingChanges(t *testing.T) {
 	old := server.Server.Weight
 	server.Server.Weight = 77
 	r.change(lvs.Change{PutServers: []lvs.ServerAt{server}})
-	back := lvs.Op{Do: lvs.EditServer, Service: settled.Service.ServiceSpec, Server: server.Server.ServerSpec}
+	back := lvs.Op{Do: lvs.EditServer, Service: new(settled.Service.ServiceSpec), Server: new(server.Server.ServerSpec)}
 	back.Server.Weight = old
 	if err := r.kernel.Apply(t.Context(), back); err != nil {
 		t.Fatal(err)

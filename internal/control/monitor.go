@@ -12,9 +12,8 @@ import (
 // circumstances returns those of a service of a desired state, weighed. What
 // was told of its servers and what time it is are as they were decided: time goes
 // on in advance alone, so that nothing but what is asked for changes with a change.
-func (g *group) circumstances(config *lvs.Config, service *lvs.Service) lvs.Circumstances {
+func (g *group) circumstances(config *lvs.Config, service *lvs.Service, servers []*lvs.Server) lvs.Circumstances {
 	around := config.Circumstances(service)
-	servers := config.Servers(service.Key)
 	if g != nil {
 		around.Now, around.QuorumLost = g.around.Now, g.around.QuorumLost
 		around.Conditions = g.conditions(service, servers)
@@ -47,8 +46,8 @@ func (g *group) conditions(service *lvs.Service, servers []*lvs.Server) map[lvs.
 
 // hear returns the circumstances of a service with what the change reports of
 // its servers.
-func (t *Transaction) hear(service *lvs.Service, g *group) lvs.Circumstances {
-	around := g.circumstances(t.next, service)
+func (t *Transaction) hear(service *lvs.Service, servers []*lvs.Server, g *group) lvs.Circumstances {
+	around := g.circumstances(t.next, service, servers)
 	if len(t.change.Reports) == 0 {
 		return around
 	}
@@ -73,7 +72,7 @@ func (t *Transaction) hear(service *lvs.Service, g *group) lvs.Circumstances {
 		heard[r.Server] = &c
 	}
 	around.Conditions = heard
-	around.Weigh(service, t.next.Servers(service.Key))
+	around.Weigh(service, servers)
 	return around
 }
 
@@ -99,14 +98,14 @@ func (c *Control) steer(plan *lvs.Plan, row *ServiceRow, service *lvs.Service, s
 		return
 	}
 	want, only := lvs.Target{Service: row.inKernel}, []lvs.ServerKey{}
-	for _, s := range servers {
+	for i, s := range servers {
 		was, had := lvs.EffectiveServer(&row.Service, s, &row.around)
 		now, has := lvs.EffectiveServer(service, s, after)
 		if was == now && had == has {
 			continue
 		}
-		i, ok := row.find(s.Key)
-		if has && had && !(ok && row.Servers[i].InKernel()) {
+		at, ok := row.find(i, s.Key)
+		if has && had && !(ok && row.Servers[at].InKernel()) {
 			continue
 		}
 		only = append(only, s.Key)
@@ -115,7 +114,7 @@ func (c *Control) steer(plan *lvs.Plan, row *ServiceRow, service *lvs.Service, s
 		}
 	}
 	if len(only) > 0 {
-		plan.Diff(want, row.held(only))
+		plan.Diff(want, row.target(only))
 	}
 }
 
@@ -156,7 +155,7 @@ func (c *Control) advanceTo(ctx context.Context, now time.Time) (changed bool) {
 		around.Weigh(&service, c.desired.Servers(key))
 		var plan lvs.Plan
 		c.steer(&plan, g.row, &service, c.desired.Servers(key), &around)
-		held := g.row.held(nil)
+		held := g.row.held()
 		for _, op := range append(plan.Ops, plan.Deletes...) {
 			if err := c.apply(ctx, op); err != nil {
 				g.owed = true
@@ -221,7 +220,7 @@ func (c *Control) inherit(now time.Time) {
 		}
 		if len(inherited) > 0 {
 			g.around.Conditions, g.around.Now = inherited, now
-			c.update(key, row.held(nil), now)
+			c.update(key, row.held(), now)
 		}
 		g.owed = g.drift && g.row.steered(row.Service.SlowStart > 0) // a slow start, a sorry server that is not needed
 	}

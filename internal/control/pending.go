@@ -81,6 +81,9 @@ func (o overlay) withoutPending(drop func(lvs.Pending) bool) overlay {
 // difference returns how old becomes o.
 func (o overlay) difference(old overlay) lvs.OverlayChange {
 	var c lvs.OverlayChange
+	if len(o.overrides)+len(o.pending)+len(old.overrides)+len(old.pending) == 0 {
+		return c
+	}
 	for id, r := range o.overrides {
 		if was, had := old.overrides[id]; !had || !sameOverride(was, r) {
 			c.PutOverrides = append(c.PutOverrides, r)

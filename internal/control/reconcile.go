@@ -156,9 +156,9 @@ func (c *Control) mend(ctx context.Context, key lvs.ServiceKey, g *group, repair
 			c.sighted(d, now)
 		}
 	}
-	held := g.row.held(nil)
+	held := g.row.held()
 	var plan lvs.Plan
-	plan.Diff(c.effective(key), held)
+	plan.Diff(c.effective(key), held.Target())
 	var failed []failure
 	ops := plan.Ops
 	if r := c.recovering; r == nil || !r.services[key] || r.journal.Undone || r.made {
@@ -214,12 +214,14 @@ func (c *Control) refuses(f failure) bool {
 
 // effective computes what the kernel should hold of a service.
 func (c *Control) effective(key lvs.ServiceKey) lvs.Target {
-	service, ours := c.desired.Service(key)
-	if !ours {
+	desired := c.desired.Cursor()
+	service := desired.Service(key)
+	if service == nil {
 		return lvs.Target{}
 	}
-	around := c.groups[key].circumstances(c.desired, &service)
-	return lvs.Effective(&service, c.desired.Servers(key), &around)
+	servers := desired.Servers(key)
+	around := c.groups[key].circumstances(c.desired, service, servers)
+	return lvs.Effective(service, servers, &around)
 }
 
 // endDrains does what is to follow for servers that have been drained.
@@ -275,7 +277,7 @@ type failure struct {
 func (c *Control) blame(g *group, failed []failure) {
 	g.settled = false
 	for _, f := range failed {
-		if i, ok := g.row.find(f.op.Server.Key); ok && !f.op.Server.Key.IsZero() {
+		if i, ok := g.row.find(0, f.op.ID().Server); ok {
 			state := *g.row.Servers[i].ServerState
 			state.LastError = f.err.Error()
 			g.row.Servers[i].ServerState = &state
@@ -295,7 +297,7 @@ func (c *Control) destroy(ctx context.Context, id lvs.ServerID, retry *backoff, 
 		}
 		row = g.row
 	}
-	held := row.held(nil)
+	held := row.held()
 	op, wanted := lvs.Op{Do: lvs.DeleteService}, false
 	if id.Server.IsZero() {
 		wanted = c.effective(id.Service).Service != nil
@@ -307,7 +309,7 @@ func (c *Control) destroy(ctx context.Context, id lvs.ServerID, retry *backoff, 
 			if i < 0 {
 				held = nil
 			} else {
-				op.Server = held.Servers[i].ServerSpec
+				op.Server = new(held.Servers[i].ServerSpec)
 			}
 		}
 	}
@@ -315,7 +317,7 @@ func (c *Control) destroy(ctx context.Context, id lvs.ServerID, retry *backoff, 
 		delete(c.doomed, id)
 		return
 	}
-	op.Service = held.ServiceSpec
+	op.Service = new(held.ServiceSpec)
 	if err := c.apply(ctx, op); err != nil && !errors.Is(err, lvs.ErrNotFound) {
 		retry.fail(now)
 		c.blame(c.groups[id.Service], []failure{{op, err}})
@@ -348,7 +350,7 @@ func (c *Control) mendSettings(ctx context.Context, now time.Time) {
 				}
 				return
 			}
-			c.afterSetting(op)
+			c.afterSetting(&op)
 			c.log.Info("mended the kernel", "operation", op.String())
 		}
 	}
@@ -382,19 +384,19 @@ func (c *Control) touch(key lvs.ServiceKey) {
 func after(a *lvs.ActualService, op lvs.Op) *lvs.ActualService {
 	switch op.Do {
 	case lvs.AddService:
-		return &lvs.ActualService{ServiceSpec: op.Service}
+		return &lvs.ActualService{ServiceSpec: *op.Service}
 	case lvs.EditService:
-		a.ServiceSpec = op.Service
+		a.ServiceSpec = *op.Service
 	case lvs.DeleteService:
 		return nil
 	case lvs.AddServer:
-		a.Servers = append(a.Servers, lvs.ActualServer{ServerSpec: op.Server})
+		a.Servers = append(a.Servers, lvs.ActualServer{ServerSpec: *op.Server})
 	case lvs.EditServer, lvs.DeleteServer:
 		i := slices.IndexFunc(a.Servers, func(s lvs.ActualServer) bool { return s.Key == op.Server.Key })
 		switch {
 		case i < 0:
 		case op.Do == lvs.EditServer:
-			a.Servers[i].ServerSpec = op.Server
+			a.Servers[i].ServerSpec = *op.Server
 		default:
 			a.Servers = slices.Delete(a.Servers, i, i+1)
 		}
@@ -404,14 +406,14 @@ func after(a *lvs.ActualService, op lvs.Op) *lvs.ActualService {
 
 // afterSetting notes what the kernel holds after an operation on a sync daemon
 // or the timeouts.
-func (c *Control) afterSetting(op lvs.Op) {
-	without := slices.DeleteFunc(slices.Clone(c.daemons), func(d lvs.Daemon) bool { return d.State == op.Daemon.State })
+func (c *Control) afterSetting(op *lvs.Op) {
 	switch op.Do {
 	case lvs.SetTimeouts:
 		c.director.Timeouts = op.Timeouts
-	case lvs.StartDaemon:
-		c.daemons = append(without, op.Daemon)
-	case lvs.StopDaemon:
-		c.daemons = without
+	case lvs.StartDaemon, lvs.StopDaemon:
+		c.daemons = slices.DeleteFunc(slices.Clone(c.daemons), func(d lvs.Daemon) bool { return d.State == op.Daemon.State })
+		if op.Do == lvs.StartDaemon {
+			c.daemons = append(c.daemons, *op.Daemon)
+		}
 	}
 }

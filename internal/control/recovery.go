@@ -135,10 +135,10 @@ func (r *recovery) settingOps(desired *lvs.Config, running []lvs.Daemon, have lv
 			continue
 		}
 		if i >= 0 {
-			daemons = append(daemons, lvs.Op{Do: lvs.StopDaemon, Daemon: running[i]})
+			daemons = append(daemons, lvs.Op{Do: lvs.StopDaemon, Daemon: &running[i]})
 		}
 		if was >= 0 {
-			daemons = append(daemons, lvs.Op{Do: lvs.StartDaemon, Daemon: r.journal.Daemons[was]})
+			daemons = append(daemons, lvs.Op{Do: lvs.StartDaemon, Daemon: &r.journal.Daemons[was]})
 		}
 	}
 	if r.journal.Undone {
@@ -196,7 +196,7 @@ func (c *Control) finish(ctx context.Context, now time.Time) {
 	for key := range r.services {
 		if g := c.groups[key]; g != nil && g.drift && !g.row.External {
 			var plan lvs.Plan
-			plan.Diff(c.effective(key), g.row.held(nil))
+			plan.Diff(c.effective(key), g.row.held().Target())
 			if len(plan.Ops) > 0 {
 				return
 			}
@@ -288,10 +288,11 @@ func (c *Control) rollBack(f failure, now time.Time) {
 	for key := range c.recovering.services {
 		var held *lvs.ActualService
 		if g := c.groups[key]; g != nil {
-			held = g.row.held(nil)
+			held = g.row.held()
 			g.retry = backoff{}
 		}
 		c.update(key, held, now)
 	}
-	c.record(Request{Source: lvs.SourceAgent, Service: f.op.Service.Key, Server: f.op.Server.Key, Outcome: Undone, Reason: "interrupted by a crash, then refused: " + f.err.Error()})
+	id := f.op.ID()
+	c.record(Request{Source: lvs.SourceAgent, Service: id.Service, Server: id.Server, Outcome: Undone, Reason: "interrupted by a crash, then refused: " + f.err.Error()})
 }

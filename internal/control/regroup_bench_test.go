@@ -53,7 +53,7 @@ func BenchmarkRegroup(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				stale()
-				c.regroup(now)
+				c.regroup()
 			}
 			if len(c.groupRows.members) != 1000 {
 				b.Fatal(len(c.groupRows.members))

@@ -3,7 +3,6 @@ package control
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/lcms-project/lcms/internal/lvs"
@@ -61,7 +60,7 @@ func (c *Control) rebuild(g *group, key lvs.ServiceKey, reading *lvs.ActualServi
 	var wanted []*lvs.Server
 	if ours {
 		wanted = c.desired.Servers(key)
-		row.around = g.circumstances(c.desired, &desired)
+		row.around = g.circumstances(c.desired, &desired, wanted)
 	}
 	if g.order != nil && sameServers(wanted, g.wanted) && sameKeys(reading, g.reading) {
 		row.Servers = make([]ServerRow, len(old.Servers))
@@ -421,22 +420,12 @@ func isAs(actual *lvs.ActualServer, want lvs.ServerSpec, wanted bool) bool {
 	return wanted == (actual != absent) && (!wanted || want == actual.ServerSpec)
 }
 
-// held returns what the kernel holds of a row as lvs.Diff takes it, nil if
-// nothing. With only, just these servers.
-func (row *ServiceRow) held(only []lvs.ServerKey) *lvs.ActualService {
+// held returns what the kernel holds of a row, nil if nothing.
+func (row *ServiceRow) held() *lvs.ActualService {
 	if row == nil || row.inKernel == nil {
 		return nil
 	}
 	a := &lvs.ActualService{ServiceSpec: *row.inKernel, Stats: row.Stats}
-	if only != nil {
-		a.Servers = make([]lvs.ActualServer, 0, len(only))
-		for _, k := range only {
-			if i, ok := row.find(k); ok && row.Servers[i].InKernel() {
-				a.Servers = append(a.Servers, *row.Servers[i].Actual)
-			}
-		}
-		return a
-	}
 	for i := range row.Servers {
 		if row.Servers[i].InKernel() {
 			a.Servers = append(a.Servers, *row.Servers[i].Actual)
@@ -445,8 +434,29 @@ func (row *ServiceRow) held(only []lvs.ServerKey) *lvs.ActualService {
 	return a
 }
 
-func (row *ServiceRow) find(k lvs.ServerKey) (int, bool) {
-	var buf [64]byte
-	text := k.AppendTo(buf[:0]) // stays on the stack, for it goes to no generic function
-	return sort.Find(len(row.Servers), func(i int) int { return -compareTexts(row.Servers[i].Text, text) })
+// target is held for a comparison with what it should hold, of these servers
+// only.
+func (row *ServiceRow) target(only []lvs.ServerKey) lvs.Target {
+	if row == nil || row.inKernel == nil {
+		return lvs.Target{}
+	}
+	t := lvs.Target{Service: row.inKernel, Servers: make([]lvs.ServerSpec, 0, len(only))}
+	next := 0
+	for _, k := range only {
+		i, ok := row.find(next, k)
+		if ok && row.Servers[i].InKernel() {
+			t.Servers = append(t.Servers, row.Servers[i].Actual.ServerSpec)
+		}
+		next = i + 1
+	}
+	return t
+}
+
+// find returns the position of a server, or where it would stand. It is quick
+// where that is the likely one.
+func (row *ServiceRow) find(likely int, k lvs.ServerKey) (int, bool) {
+	if likely < len(row.Servers) && row.Servers[likely].Server.Key == k {
+		return likely, true
+	}
+	return slices.BinarySearchFunc(row.Servers, k, func(s ServerRow, k lvs.ServerKey) int { return s.Server.Key.Compare(k) })
 }

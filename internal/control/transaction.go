@@ -30,7 +30,7 @@ type Transaction struct {
 	parts    []part   // by position in keys
 	directed bool     // the directory has been told what it is asked for
 
-	shared  lvs.Change  // what the directory is to take, empty without one
+	shared  *lvs.Change // what the directory is to take, nil for nothing
 	had     *lvs.Config // what it has before
 	kept    *lvs.Config // what it has then
 	written bool        // it has
@@ -115,7 +115,7 @@ func (c *Control) prepare(change lvs.Change) (*Transaction, error) {
 func (c *Control) expand(change *lvs.Change) error {
 	held := func(key lvs.ServiceKey) *lvs.ActualService {
 		if g := c.groups[key]; g != nil {
-			return g.row.held(nil)
+			return g.row.held()
 		}
 		return nil
 	}
@@ -248,27 +248,29 @@ func (t *Transaction) plan() lvs.Plan {
 	plan := lvs.Plan{Ops: make([]lvs.Op, 0, len(t.change.PutServices)+len(t.change.PutServers)+len(t.change.DeleteServers))}
 	t.parts = make([]part, len(t.keys))
 	onlyReported := t.onlyReported()
+	next, before := t.next.Cursor(), t.before.Cursor()
 	for i, key := range t.keys {
 		var row *ServiceRow
-		if g := t.c.groups[key]; g != nil {
+		g := t.c.groups[key]
+		if g != nil {
 			row = g.row
 		}
-		service, kept := t.next.Service(key)
-		if !kept {
-			plan.Diff(lvs.Target{}, row.held(nil))
+		service := next.Service(key)
+		if service == nil {
+			plan.Diff(lvs.Target{}, row.held().Target())
 			continue
 		}
-		around := t.hear(&service, t.c.groups[key])
-		servers, only := t.next.Servers(key), t.serversOf(key)
+		servers, only := next.Servers(key), t.serversOf(key)
+		around := t.hear(service, servers, g)
 		t.parts[i] = part{around, only}
 		if onlyReported[key] {
-			t.c.steer(&plan, row, &service, servers, &around)
+			t.c.steer(&plan, row, service, servers, &around)
 			continue
 		}
-		if old, had := t.before.Service(key); had && old == service && row != nil && around.Same(&row.around) {
-			servers = t.next.ServersNamed(key, only)
+		if old := before.Service(key); old != nil && *old == *service && row != nil && around.Same(&row.around) {
+			servers = next.ServersNamed(key, only)
 		} else {
-			for _, s := range t.before.Servers(key) {
+			for _, s := range before.Servers(key) {
 				only = append(only, s.Key)
 			}
 			for _, s := range servers {
@@ -277,14 +279,15 @@ func (t *Transaction) plan() lvs.Plan {
 			slices.SortFunc(only, lvs.ServerKey.Compare)
 			only = slices.Compact(only)
 		}
+		held := row.target(only)
 		if t.c.doomed[lvs.ServerID{Service: key}] != nil { // a delete that failed left its servers
-			servers, only = t.next.Servers(key), nil
+			servers, held = next.Servers(key), row.held().Target()
 		}
-		plan.Diff(lvs.Effective(&service, servers, &around), row.held(only))
+		plan.Diff(lvs.Effective(service, servers, &around), held)
 	}
 	for _, state := range t.change.DeleteDaemons {
 		if i := slices.IndexFunc(t.c.daemons, func(d lvs.Daemon) bool { return d.State == state }); i >= 0 {
-			plan.Ops = append(plan.Ops, lvs.Op{Do: lvs.StopDaemon, Daemon: t.c.daemons[i]})
+			plan.Ops = append(plan.Ops, lvs.Op{Do: lvs.StopDaemon, Daemon: &t.c.daemons[i]})
 		}
 	}
 	if len(t.change.PutDaemons) > 0 {
@@ -382,8 +385,11 @@ func (t *Transaction) durable() lvs.Change {
 	if t.c.directory == nil {
 		return t.change.Durable(t.before)
 	}
-	durable := t.shared
-	durable.Settings = t.change.Settings
+	durable := lvs.Change{Settings: t.change.Settings}
+	if t.shared != nil {
+		durable = *t.shared
+		durable.Settings = t.change.Settings
+	}
 	return durable
 }
 
@@ -393,8 +399,11 @@ func (t *Transaction) inverse() lvs.Change {
 		inverse := t.change.Inverse(t.before)
 		return inverse.Durable(t.next)
 	}
-	inverse := t.shared.Inverse(t.had)
-	inverse = inverse.Durable(t.kept)
+	var inverse lvs.Change
+	if t.shared != nil {
+		inverse = t.shared.Inverse(t.had)
+		inverse = inverse.Durable(t.kept)
+	}
 	if t.change.Settings != nil {
 		settings := t.before.Settings()
 		inverse.Settings = &settings
@@ -405,7 +414,7 @@ func (t *Transaction) inverse() lvs.Change {
 func doomedBy(deletes []lvs.Op) []lvs.ServerID {
 	ids := make([]lvs.ServerID, len(deletes))
 	for i, op := range deletes {
-		ids[i] = lvs.ServerID{Service: op.Service.Key, Server: op.Server.Key}
+		ids[i] = op.ID()
 	}
 	return ids
 }
@@ -462,7 +471,7 @@ func (t *Transaction) revert() error {
 				t.c.doom(lvs.ServerID{Service: inverse.Service.Key})
 			}
 		} else {
-			t.c.afterSetting(inverse)
+			t.c.afterSetting(&inverse)
 		}
 		failpoint.Hit("undo.operation")
 	}
@@ -536,22 +545,23 @@ func (t *Transaction) done(requests []Request) {
 	t.end()
 	t.accepted = true
 	c.recovering.release(&t.change)
-	t.note()
+	now := c.now()
+	t.note(now)
 	if t.change.Configures() {
 		c.changed(&t.change, t.before, t.next)
 		c.director.Generation++
-		c.director.ChangedAt = c.now()
+		c.director.ChangedAt = now
 		c.unsettled = true
 	}
 	if t.change.Lock != nil {
 		c.director.Lock = *t.change.Lock
 	}
 	if len(t.change.Reports) > 0 {
-		c.watchMonitor(c.now())
+		c.watchMonitor(now)
 		c.wakeUp()
 	}
-	c.regroup(c.now()) // with the hosts that the change has made
-	c.report(t.change.HostReports, c.now())
+	c.regroup() // with the hosts that the change has made
+	c.report(t.change.HostReports, now)
 	for i := range requests {
 		requests[i].Outcome = Accepted
 	}
@@ -575,7 +585,7 @@ func (t *Transaction) delete() {
 		if err := c.apply(ctx, op); err != nil && !errors.Is(err, lvs.ErrNotFound) {
 			retry := new(backoff)
 			retry.fail(c.now())
-			c.doomed[lvs.ServerID{Service: op.Service.Key, Server: op.Server.Key}] = retry
+			c.doomed[op.ID()] = retry
 			c.log.Error("cannot delete from the kernel; will try again", "operation", op.String(), "error", err)
 			continue
 		}
@@ -598,21 +608,21 @@ func (c *Control) perform(change lvs.Change) error {
 }
 
 // note brings the rows and settings to what the kernel holds after the change.
-func (t *Transaction) note() {
-	c, now := t.c, t.c.now()
+func (t *Transaction) note(now time.Time) {
+	c := t.c
 	held := make(map[lvs.ServiceKey]*lvs.ActualService)
 	for i, key := range t.keys {
 		if g := c.groups[key]; g != nil && !t.patch(g, key, &t.parts[i], now) {
-			held[key] = g.row.held(nil)
+			held[key] = g.row.held()
 		}
 	}
 	for i := range t.applied {
 		op := &t.applied[i]
-		key := op.Service.Key
+		key := op.ID().Service
 		if _, ok := held[key]; ok || c.groups[key] == nil {
 			held[key] = after(held[key], *op)
 		}
-		c.afterSetting(*op)
+		c.afterSetting(op)
 	}
 	for i, key := range t.keys {
 		if actual, ok := held[key]; ok || c.groups[key] == nil {
@@ -642,21 +652,21 @@ func (t *Transaction) settleAround(key lvs.ServiceKey, p *part) {
 // there: it replaces these rows and leaves all others. It reports whether it
 // could.
 func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time) bool {
-	before, had := t.before.Service(key)
-	service, has := t.next.Service(key)
-	if !had || !has || before != service || !p.around.Same(&g.row.around) || g.row.External || len(t.before.Servers(key)) != len(t.next.Servers(key)) {
+	before, next := t.before.Cursor(), t.next.Cursor()
+	old, service := before.Service(key), next.Service(key)
+	if old == nil || service == nil || *old != *service || !p.around.Same(&g.row.around) || g.row.External || len(before.Servers(key)) != len(next.Servers(key)) {
 		return false
 	}
 	var edits []*lvs.ServerSpec // in the order of their keys
 	for i := range t.applied {
 		op := &t.applied[i]
-		if op.Service.Key != key {
+		if op.ID().Service != key {
 			continue
 		}
 		if op.Do != lvs.EditServer {
 			return false
 		}
-		edits = append(edits, &op.Server)
+		edits = append(edits, op.Server)
 	}
 	// What was told of servers changes with time what the kernel should hold of all.
 	others := g.drift || len(g.row.around.Conditions)+len(p.around.Conditions) > 0
@@ -664,9 +674,11 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	row := *g.row
 	row.around = p.around
 	row.Servers = slices.Clone(g.row.Servers)
+	likely := 0
 	for _, k := range p.only {
-		i, ok := row.find(k)
-		server := t.next.FindServer(key, k)
+		i, ok := row.find(likely, k)
+		likely = i + 1
+		server := next.Server(key, k)
 		if !ok || server == nil || row.Servers[i].External {
 			return false
 		}
@@ -690,12 +702,12 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	row.ServersUp, row.ActiveConnections, row.InactiveConnections, row.PersistentConnections = 0, 0, 0, 0
 	finish(&row, g.row, now)
 	t.c.stale(g.row, &row)
-	old := g.row
-	g.wanted, g.around = t.next.Servers(key), p.around
+	shown := g.row
+	g.wanted, g.around = next.Servers(key), p.around
 	g.settled = false
 	t.c.show(g, &row)
 	t.c.annotate(g, key)
-	t.c.compare(key, old, g.row, now)
+	t.c.compare(key, shown, g.row, now)
 	g.drift = drift || others && drifted(&row)
 	return true
 }

@@ -142,21 +142,21 @@ func (k *Kernel) Apply(ctx context.Context, op lvs.Op) error {
 	return k.do(ctx, op, func(c *conn) error {
 		switch op.Do {
 		case lvs.AddService:
-			return c.setService(cmdNewService, rules.Normal(op.Service))
+			return c.setService(cmdNewService, rules.Normal(*op.Service))
 		case lvs.EditService:
-			return c.setService(cmdSetService, rules.Normal(op.Service))
+			return c.setService(cmdSetService, rules.Normal(*op.Service))
 		case lvs.DeleteService:
 			return c.client.RemoveService(identity(op.Service.Key))
 		case lvs.AddServer:
-			return c.client.CreateDestination(identity(op.Service.Key), destination(op.Server))
+			return c.client.CreateDestination(identity(op.Service.Key), destination(*op.Server))
 		case lvs.EditServer:
-			return c.client.UpdateDestination(identity(op.Service.Key), destination(op.Server))
+			return c.client.UpdateDestination(identity(op.Service.Key), destination(*op.Server))
 		case lvs.DeleteServer:
-			return c.client.RemoveDestination(identity(op.Service.Key), destination(op.Server))
+			return c.client.RemoveDestination(identity(op.Service.Key), destination(*op.Server))
 		case lvs.SetTimeouts:
 			return c.client.SetConfig(ipvs.Config{TCPTimeout: op.Timeouts.TCP, TCPFinTimeout: op.Timeouts.TCPFin, UDPTimeout: op.Timeouts.UDP})
 		case lvs.StartDaemon:
-			return c.startDaemon(op.Daemon)
+			return c.startDaemon(*op.Daemon)
 		case lvs.StopDaemon:
 			return c.stopDaemon(op.Daemon.State)
 		}
@@ -169,7 +169,7 @@ func (k *Kernel) Apply(ctx context.Context, op lvs.Op) error {
 func (k *Kernel) Zero(ctx context.Context, key lvs.ServiceKey) error {
 	op := lvs.Op{}
 	if !key.IsZero() {
-		op = lvs.Op{Do: lvs.EditService, Service: lvs.ServiceSpec{Key: key}}
+		op = lvs.Op{Do: lvs.EditService, Service: &lvs.ServiceSpec{Key: key}}
 	}
 	return k.do(ctx, op, func(c *conn) error { return c.zero(key) })
 }

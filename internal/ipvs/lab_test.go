@@ -38,10 +38,10 @@ func TestWithoutModule(t *testing.T) {
 	// Unloaded and loaded again, the family has another number.
 	run(t, "modprobe", "-r", "ip_vs")
 	run(t, "modprobe", "ip_vs")
-	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "rr"}}); err != nil {
+	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: &lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "rr"}}); err != nil {
 		t.Errorf("after the module was loaded anew: %v", err)
 	}
-	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.DeleteService, Service: lvs.ServiceSpec{Key: key(t, "fwm4:1")}}); err != nil {
+	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.DeleteService, Service: &lvs.ServiceSpec{Key: key(t, "fwm4:1")}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -70,7 +70,7 @@ func TestSlowModule(t *testing.T) {
 	defer loadBy(t, loader)
 	k := open(t, namespace(t))
 	service := lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "nq", PersistenceNetmask: 32}
-	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: service}); err != nil {
+	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: new(service)}); err != nil {
 		t.Error(err)
 	}
 	a, err := k.Read(t.Context())
@@ -109,7 +109,7 @@ func TestNamespaceThatIsGone(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	service := lvs.Op{Do: lvs.AddService, Service: lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "rr"}}
+	service := lvs.Op{Do: lvs.AddService, Service: &lvs.ServiceSpec{Key: key(t, "fwm4:1"), Scheduler: "rr"}}
 	absent()
 	for range 2 {
 		run(t, "ip", "netns", "add", "lab-gone")
@@ -192,11 +192,11 @@ func TestIpvsadm(t *testing.T) {
 	before := ipvsadm("-Sn")
 	ipvsadm("-C")
 	for _, w := range want {
-		if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: w.ServiceSpec}); err != nil {
+		if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddService, Service: new(w.ServiceSpec)}); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range w.Servers {
-			if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddServer, Service: w.ServiceSpec, Server: s.ServerSpec}); err != nil {
+			if err := k.Apply(t.Context(), lvs.Op{Do: lvs.AddServer, Service: new(w.ServiceSpec), Server: new(s.ServerSpec)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -219,8 +219,8 @@ func TestCounters(t *testing.T) {
 	k := open(t, netns)
 	service := lvs.ServiceSpec{Key: key(t, "udp:198.51.100.1:5300"), Scheduler: "rr"}
 	for _, op := range []lvs.Op{
-		{Do: lvs.AddService, Service: service},
-		{Do: lvs.AddServer, Service: service, Server: lvs.ServerSpec{Key: server(t, "127.0.0.1:5300"), Weight: 1}},
+		{Do: lvs.AddService, Service: new(service)},
+		{Do: lvs.AddServer, Service: new(service), Server: &lvs.ServerSpec{Key: server(t, "127.0.0.1:5300"), Weight: 1}},
 	} {
 		if err := k.Apply(t.Context(), op); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestNamespaceThatIsMissing(t *testing.T) {
 	if !errors.Is(err, lvs.ErrUnavailable) {
 		t.Errorf("Read: %v", err)
 	}
-	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.StopDaemon}); !errors.Is(err, lvs.ErrUnavailable) {
+	if err := k.Apply(t.Context(), lvs.Op{Do: lvs.StopDaemon, Daemon: new(lvs.Daemon)}); !errors.Is(err, lvs.ErrUnavailable) {
 		t.Errorf("Apply: %v", err)
 	}
 	if err := k.Close(); err != nil {

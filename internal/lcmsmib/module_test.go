@@ -297,8 +297,8 @@ func TestAdoption(t *testing.T) {
 	foreign.Scheduler = "sh"
 	r := newRig(t, func(k *memory.Kernel) {
 		for _, op := range []lvs.Op{
-			{Do: lvs.AddService, Service: foreign},
-			{Do: lvs.AddServer, Service: foreign, Server: lvs.ServerSpec{Key: server, Weight: 9}},
+			{Do: lvs.AddService, Service: new(foreign)},
+			{Do: lvs.AddServer, Service: new(foreign), Server: &lvs.ServerSpec{Key: server, Weight: 9}},
 		} {
 			if err := k.Apply(context.Background(), op); err != nil {
 				t.Fatal(err)

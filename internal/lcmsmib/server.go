@@ -122,7 +122,7 @@ func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
 	}
 	t.New = newServer
 	t.Ready = func(r row) error {
-		if refusal := r.Server.Check(r.service.Service); refusal != nil {
+		if refusal := r.Server.Check(&r.service.Service); refusal != nil {
 			return refusal
 		}
 		return nil

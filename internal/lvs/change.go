@@ -1,5 +1,7 @@
 package lvs
 
+import "slices"
+
 // Source says who asked for a change.
 type Source uint8
 
@@ -66,18 +68,15 @@ type ServerAt struct {
 
 // IsEmpty reports whether the change asks for nothing.
 func (c *Change) IsEmpty() bool {
-	return len(c.PutClusters)+len(c.DeleteClusters)+len(c.PutMembers)+len(c.DeleteMembers)+len(c.PutHosts)+len(c.DeleteHosts)+
-		len(c.Adopt)+len(c.PutServices)+len(c.DeleteServices)+len(c.PutServers)+len(c.DeleteServers)+
-		len(c.PutDaemons)+len(c.DeleteDaemons)+len(c.HostReports)+len(c.Reports) == 0 && c.Timeouts == nil && c.Settings == nil && c.Lock == nil &&
-		c.HoldRelease == nil && c.SyncNow == nil
+	return !c.Configures() && len(c.HostReports)+len(c.Reports) == 0 && c.HoldRelease == nil && c.SyncNow == nil
 }
 
 // Configures reports whether the change is about the configuration. One that is
 // not needs no kernel and makes no new generation.
 func (c *Change) Configures() bool {
-	rest := *c
-	rest.HostReports, rest.Reports, rest.HoldRelease, rest.SyncNow = nil, nil, nil, nil
-	return !rest.IsEmpty()
+	return len(c.PutClusters)+len(c.DeleteClusters)+len(c.PutMembers)+len(c.DeleteMembers)+len(c.PutHosts)+len(c.DeleteHosts)+
+		len(c.Adopt)+len(c.PutServices)+len(c.DeleteServices)+len(c.PutServers)+len(c.DeleteServers)+
+		len(c.PutDaemons)+len(c.DeleteDaemons) > 0 || c.Timeouts != nil || c.Settings != nil || c.Lock != nil
 }
 
 // IsReport reports whether the change is nothing but what a monitor has
@@ -89,12 +88,25 @@ func (c *Change) IsReport() bool {
 // Services returns the services that the change touches, each once.
 func (c *Change) Services() []ServiceKey {
 	var keys []ServiceKey
-	seen := make(map[ServiceKey]bool)
+	var seen map[ServiceKey]bool // where there are many
 	add := func(k ServiceKey) {
-		if !seen[k] {
-			seen[k] = true
-			keys = append(keys, k)
+		if n := len(keys); n > 0 && keys[n-1] == k {
+			return
 		}
+		const many = 8
+		if seen == nil && len(keys) == many {
+			seen = make(map[ServiceKey]bool)
+			for _, k := range keys {
+				seen[k] = true
+			}
+		}
+		if seen[k] || seen == nil && slices.Contains(keys, k) {
+			return
+		}
+		if seen != nil {
+			seen[k] = true
+		}
+		keys = append(keys, k)
 	}
 	for _, k := range c.Adopt {
 		add(k)
@@ -137,12 +149,12 @@ func (c *Change) Durable(before *Config) Change {
 			d.DeleteServices = append(d.DeleteServices, k)
 		}
 	}
-	for _, s := range c.PutServers {
-		old, had := before.Server(s.Service, s.Server.Key)
-		switch {
-		case s.Server.Storage == NonVolatile:
-			d.PutServers = append(d.PutServers, s)
-		case had && old.Storage == NonVolatile:
+	at := before.Cursor()
+	for i := range c.PutServers {
+		s := &c.PutServers[i]
+		if s.Server.Storage == NonVolatile {
+			d.PutServers = append(d.PutServers, *s)
+		} else if old := at.Server(s.Service, s.Server.Key); old != nil && old.Storage == NonVolatile {
 			d.DeleteServers = append(d.DeleteServers, ServerID{s.Service, s.Server.Key})
 		}
 	}

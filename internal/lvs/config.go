@@ -17,12 +17,14 @@ type Config struct {
 	daemons  [3]*SyncDaemon   // by state
 	timeouts Timeouts
 	settings *Settings // nil: the defaults
+	age      uint64    // how many changes made it of the first one
 }
 
 type serviceConfig struct {
 	text    string // of the key, by which it is found
 	service Service
 	servers []*Server // in the order of ServerKey.Compare
+	age     uint64    // of the Config that it was copied for
 }
 
 func (s *serviceConfig) compare(other *serviceConfig) int { return compareNames(s.text, other.text) }
@@ -62,20 +64,61 @@ func (c *Config) Servers(k ServiceKey) []*Server {
 	return nil
 }
 
-// ServersNamed returns those servers of a service that there are of so many
-// names, in the order of these. They are read-only.
-func (c *Config) ServersNamed(k ServiceKey, names []ServerKey) []*Server {
-	i, ok := c.find(k)
-	if !ok {
+// Cursor returns what finds rows of c one after the other.
+func (c *Config) Cursor() Cursor { return Cursor{config: c} }
+
+// Cursor finds services and servers. It is quick where each is the one that was
+// found before, or the next in table order.
+type Cursor struct {
+	config *Config
+	in     *serviceConfig
+	next   int // in its servers
+}
+
+// Service returns a service, nil if it is not there. It is read-only, and as
+// every row it never changes.
+func (u *Cursor) Service(k ServiceKey) *Service {
+	if u.in == nil || u.in.service.Key != k {
+		i, ok := u.config.find(k)
+		if !ok {
+			return nil
+		}
+		u.in, u.next = u.config.services[i], 0
+	}
+	return &u.in.service
+}
+
+// Servers returns the servers of a service in table order. They are read-only.
+func (u *Cursor) Servers(k ServiceKey) []*Server {
+	if u.Service(k) == nil {
 		return nil
 	}
+	return u.in.servers
+}
+
+// ServersNamed returns those servers of a service that there are of so many
+// names, in the order of these. They are read-only.
+func (u *Cursor) ServersNamed(k ServiceKey, names []ServerKey) []*Server {
 	servers := make([]*Server, 0, len(names))
 	for _, name := range names {
-		if j, ok := c.services[i].find(name); ok {
-			servers = append(servers, c.services[i].servers[j])
+		if s := u.Server(k, name); s != nil {
+			servers = append(servers, s)
 		}
 	}
 	return servers
+}
+
+// Server returns a server of a service, nil if it is not there. It is read-only.
+func (u *Cursor) Server(k ServiceKey, s ServerKey) *Server {
+	if u.Service(k) == nil {
+		return nil
+	}
+	i, ok := u.in.findFrom(u.next, s)
+	if !ok {
+		return nil
+	}
+	u.next = i + 1
+	return u.in.servers[i]
 }
 
 // Services calls yield for each service and its servers in table order, until
@@ -130,19 +173,26 @@ func (c *Config) find(k ServiceKey) (int, bool) {
 	return low, false
 }
 
+// findFrom is find for the servers of a service where it is likely that the wanted
+// one has a certain position.
+func (s *serviceConfig) findFrom(likely int, k ServerKey) (int, bool) {
+	if likely < len(s.servers) && s.servers[likely].Key == k {
+		return likely, true
+	}
+	return s.find(k)
+}
+
 // find is the same for the servers of a service.
 func (s *serviceConfig) find(k ServerKey) (int, bool) {
-	var a, b [64]byte
-	text := k.AppendTo(a[:0])
 	low, high := 0, len(s.servers)
 	for low < high {
 		middle := int(uint(low+high) >> 1)
-		if s.servers[middle].Key == k {
+		switch order := s.servers[middle].Key.Compare(k); {
+		case order == 0:
 			return middle, true
-		}
-		if compareTexts(s.servers[middle].Key.AppendTo(b[:0]), text) < 0 {
+		case order < 0:
 			low = middle + 1
-		} else {
+		default:
 			high = middle
 		}
 	}
@@ -154,6 +204,7 @@ func (s *serviceConfig) find(k ServerKey) (int, bool) {
 // matter. Adopt must have been expanded before (see Change.Expand).
 func (c *Config) Apply(change *Change) (*Config, error) {
 	d := draft{next: *c}
+	d.next.age++
 	d.next.services = slices.Clone(c.services)
 	if r := d.applyGroups(change); r != nil {
 		return nil, r
@@ -181,20 +232,25 @@ func (c *Config) Apply(change *Change) (*Config, error) {
 			}
 		}
 	}
+	var sc *serviceConfig
+	next := 0
 	for i := range change.PutServers {
-		put := change.PutServers[i]
-		sc := d.own(put.Service, false)
+		put := &change.PutServers[i]
+		if sc == nil || sc.service.Key != put.Service {
+			sc, next = d.own(put.Service, false), 0
+		}
 		if sc == nil {
 			return nil, &Refusal{
 				Kind: ErrNotFound, Service: put.Service, Server: put.Server.Key,
 				Reason: "there is no such service: create it first, or in the same request",
 			}
 		}
-		j, ok := sc.find(put.Server.Key)
+		j, ok := sc.findFrom(next, put.Server.Key)
 		if !ok {
 			sc.servers = slices.Insert(sc.servers, j, nil)
 		}
-		sc.servers[j] = &put.Server
+		server := put.Server
+		sc.servers[j], next = &server, j+1
 	}
 	if r := d.checkServers(change); r != nil {
 		return nil, r
@@ -232,10 +288,10 @@ func (c *Config) Apply(change *Change) (*Config, error) {
 // checkServers checks the written servers, and all servers of the services
 // that were written, because what a server may be depends on its service.
 func (d *draft) checkServers(change *Change) *Refusal {
+	at := d.next.Cursor()
 	for i := range change.PutServers {
 		put := &change.PutServers[i]
-		j, _ := d.next.find(put.Service)
-		if r := checkServer(&put.Server, &d.next.services[j].service); r != nil {
+		if r := checkServer(&put.Server, at.Service(put.Service)); r != nil {
 			return r
 		}
 	}
@@ -263,34 +319,27 @@ func checkServer(s *Server, service *Service) *Refusal {
 	if s.Status != Active {
 		return nil
 	}
-	return s.Check(*service)
+	return s.Check(service)
 }
 
 // draft is a Config in the making; own copies a service before the first write.
-type draft struct {
-	next  Config
-	owned map[ServiceKey]*serviceConfig
-}
+type draft struct{ next Config }
 
 func (d *draft) own(k ServiceKey, create bool) *serviceConfig {
-	if sc := d.owned[k]; sc != nil {
-		return sc
-	}
 	i, ok := d.next.find(k)
-	sc := &serviceConfig{}
 	switch {
+	case ok && d.next.services[i].age == d.next.age:
+		return d.next.services[i]
 	case ok:
-		*sc = serviceConfig{text: d.next.services[i].text, service: d.next.services[i].service, servers: slices.Clone(d.next.services[i].servers)}
-		d.next.services[i] = sc
+		sc := *d.next.services[i]
+		sc.servers, sc.age = slices.Clone(sc.servers), d.next.age
+		d.next.services[i] = &sc
 	case create:
+		sc := &serviceConfig{text: k.String(), age: d.next.age}
+		sc.service.Key = k
 		d.next.services = slices.Insert(d.next.services, i, sc)
-		sc.text, sc.service.Key = k.String(), k
 	default:
 		return nil
 	}
-	if d.owned == nil {
-		d.owned = make(map[ServiceKey]*serviceConfig)
-	}
-	d.owned[k] = sc
-	return sc
+	return d.next.services[i]
 }

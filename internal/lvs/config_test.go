@@ -272,7 +272,7 @@ func TestDiffLeadsToTheTarget(t *testing.T) {
 			have := hold(from, k)
 			want := hold(to, k)
 			var plan, again Plan
-			plan.Diff(target(to, k), have)
+			plan.Diff(target(to, k), have.Target())
 			before := clone(have)
 			now := have
 			for _, op := range plan.Ops {
@@ -291,7 +291,7 @@ func TestDiffLeadsToTheTarget(t *testing.T) {
 			if d := cmp.Diff(sorted(want), sorted(now), cmp.AllowUnexported(ServiceKey{}, ServerKey{}), addrs); d != "" {
 				rt.Fatalf("-want +got:\n%s", d)
 			}
-			again.Diff(target(to, k), now)
+			again.Diff(target(to, k), now.Target())
 			if len(again.Ops)+len(again.Deletes) > 0 {
 				rt.Fatalf("a second Diff wants %v", again)
 			}
@@ -347,7 +347,7 @@ func sorted(a *ActualService) *ActualService {
 func run(rt *rapid.T, a *ActualService, op Op) *ActualService {
 	refuse := func(why string) { rt.Fatalf("%s: %s", op, why) }
 	at := -1
-	if a != nil {
+	if a != nil && op.Server != nil {
 		at = slices.IndexFunc(a.Servers, func(s ActualServer) bool { return s.Key == op.Server.Key })
 	}
 	switch op.Do {
@@ -355,7 +355,7 @@ func run(rt *rapid.T, a *ActualService, op Op) *ActualService {
 		if a != nil {
 			refuse("exists")
 		}
-		return &ActualService{ServiceSpec: op.Service}
+		return &ActualService{ServiceSpec: *op.Service}
 	case DeleteService:
 		if a == nil {
 			refuse("is not there")
@@ -365,17 +365,17 @@ func run(rt *rapid.T, a *ActualService, op Op) *ActualService {
 		if a == nil {
 			refuse("is not there")
 		}
-		a.ServiceSpec = op.Service
+		a.ServiceSpec = *op.Service
 	case AddServer:
 		if a == nil || at >= 0 {
 			refuse("exists or has no service")
 		}
-		a.Servers = append(a.Servers, ActualServer{ServerSpec: op.Server})
+		a.Servers = append(a.Servers, ActualServer{ServerSpec: *op.Server})
 	case EditServer:
 		if at < 0 {
 			refuse("is not there")
 		}
-		a.Servers[at].ServerSpec = op.Server
+		a.Servers[at].ServerSpec = *op.Server
 	case DeleteServer:
 		if at < 0 {
 			refuse("is not there")

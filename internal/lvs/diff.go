@@ -9,38 +9,40 @@ type Plan struct {
 	Deletes []Op
 }
 
-// Diff adds to the plan how to get from what the kernel holds of one service,
-// nil for nothing, to what it should hold. It adds nothing when both agree.
-func (p *Plan) Diff(want Target, have *ActualService) {
+// Diff adds to the plan how to get from what the kernel holds of one service to
+// what it should hold. It adds nothing when both agree.
+func (p *Plan) Diff(want, have Target) {
 	switch {
-	case want.Service == nil && have == nil:
+	case want.Service == nil && have.Service == nil:
 		return
 	case want.Service == nil:
 		for i := range have.Servers {
-			p.quiesce(have.ServiceSpec, have.Servers[i].ServerSpec)
+			p.quiesce(have.Service, &have.Servers[i])
 		}
-		p.Deletes = append(p.Deletes, Op{Do: DeleteService, Service: have.ServiceSpec})
+		p.Deletes = append(p.Deletes, Op{Do: DeleteService, Service: have.Service})
 		return
-	case have == nil:
-		p.Ops = append(p.Ops, Op{Do: AddService, Service: *want.Service})
-	case have.ServiceSpec != *want.Service:
-		p.Ops = append(p.Ops, Op{Do: EditService, Service: *want.Service, OldService: have.ServiceSpec})
+	case have.Service == nil:
+		p.Ops = append(p.Ops, Op{Do: AddService, Service: want.Service})
+	case *have.Service != *want.Service:
+		p.Ops = append(p.Ops, Op{Do: EditService, Service: want.Service, OldService: have.Service})
 	}
-	var held map[ServerKey]*ActualServer
-	if have != nil {
-		held = make(map[ServerKey]*ActualServer, len(have.Servers))
-		for i := range have.Servers {
-			held[have.Servers[i].Key] = &have.Servers[i]
+	if sameNames(want.Servers, have.Servers) {
+		for i := range want.Servers {
+			p.edit(want.Service, &want.Servers[i], &have.Servers[i])
 		}
+		return
 	}
-	for _, s := range want.Servers {
-		old := held[s.Key]
-		delete(held, s.Key)
-		switch {
-		case old == nil:
-			p.Ops = append(p.Ops, Op{Do: AddServer, Service: *want.Service, Server: s})
-		case old.ServerSpec != s:
-			p.Ops = append(p.Ops, Op{Do: EditServer, Service: *want.Service, Server: s, OldServer: old.ServerSpec})
+	held := make(map[ServerKey]*ServerSpec, len(have.Servers))
+	for i := range have.Servers {
+		held[have.Servers[i].Key] = &have.Servers[i]
+	}
+	for i := range want.Servers {
+		s := &want.Servers[i]
+		if old := held[s.Key]; old != nil {
+			delete(held, s.Key)
+			p.edit(want.Service, s, old)
+		} else {
+			p.Ops = append(p.Ops, Op{Do: AddServer, Service: want.Service, Server: s})
 		}
 	}
 	if len(held) == 0 {
@@ -48,20 +50,40 @@ func (p *Plan) Diff(want Target, have *ActualService) {
 	}
 	for i := range have.Servers { // in the kernel's order, so that a plan is reproducible
 		if old := &have.Servers[i]; held[old.Key] == old {
-			p.quiesce(*want.Service, old.ServerSpec)
-			p.Deletes = append(p.Deletes, Op{Do: DeleteServer, Service: *want.Service, Server: old.ServerSpec})
+			p.quiesce(want.Service, old)
+			p.Deletes = append(p.Deletes, Op{Do: DeleteServer, Service: want.Service, Server: old})
 		}
 	}
 }
 
+// sameNames reports whether both have the same servers in the same order.
+func sameNames(want, have []ServerSpec) bool {
+	if len(want) != len(have) {
+		return false
+	}
+	for i := range want {
+		if want[i].Key != have[i].Key {
+			return false
+		}
+	}
+	return true
+}
+
+// edit makes a server that the kernel holds what it should be.
+func (p *Plan) edit(service *ServiceSpec, want, have *ServerSpec) {
+	if *have != *want {
+		p.Ops = append(p.Ops, Op{Do: EditServer, Service: service, Server: want, OldServer: have})
+	}
+}
+
 // quiesce stops new connections to a server that is about to be deleted.
-func (p *Plan) quiesce(service ServiceSpec, server ServerSpec) {
+func (p *Plan) quiesce(service *ServiceSpec, server *ServerSpec) {
 	if server.Weight == 0 || server.Forwarding == Bypass {
 		return
 	}
-	still := server
+	still := *server
 	still.Weight = 0
-	p.Ops = append(p.Ops, Op{Do: EditServer, Service: service, Server: still, OldServer: server})
+	p.edit(service, &still, server)
 }
 
 // DiffDaemons returns how to get from the daemons that run to those that
@@ -84,10 +106,10 @@ func DiffDaemons(c *Config, have []Daemon) []Op {
 			continue
 		}
 		if running != nil {
-			ops = append(ops, Op{Do: StopDaemon, Daemon: *running})
+			ops = append(ops, Op{Do: StopDaemon, Daemon: running})
 		}
 		if wanted {
-			ops = append(ops, Op{Do: StartDaemon, Daemon: d.Daemon})
+			ops = append(ops, Op{Do: StartDaemon, Daemon: &d.Daemon})
 		}
 	}
 	return ops

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Target is what the kernel should hold of one service: nil Service means that
-// it should not be there.
+// Target is what the kernel should hold of one service, or holds: nil Service
+// means that it is not there.
 type Target struct {
 	Service *ServiceSpec
 	Servers []ServerSpec

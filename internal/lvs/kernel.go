@@ -123,6 +123,19 @@ func (a *ActualService) Same(b *ActualService) bool {
 	return a.ServiceSpec == b.ServiceSpec && a.Stats == b.Stats && slices.Equal(a.Servers, b.Servers)
 }
 
+// Target returns what was found without its counters, in memory of its own; of
+// nil that there is nothing.
+func (a *ActualService) Target() Target {
+	if a == nil {
+		return Target{}
+	}
+	t := Target{Service: new(a.ServiceSpec), Servers: make([]ServerSpec, len(a.Servers))}
+	for i := range a.Servers {
+		t.Servers[i] = a.Servers[i].ServerSpec
+	}
+	return t
+}
+
 // ActualServer is a real server found in the kernel.
 type ActualServer struct {
 	ServerSpec
@@ -157,18 +170,32 @@ func (o Operation) String() string {
 	return enumText(operationTexts, o)
 }
 
-// Op is one operation on the kernel with its object. Service is always set for
-// operations on services and servers (for the latter its Key is what counts).
-// The Old fields hold what stood there before; they make an Op reversible.
+// Op is one operation on the kernel with its object; of others it has nil.
+// Service is always set for operations on services and servers (for the latter
+// its Key is what counts). The Old fields hold what stood there before; they
+// make an Op reversible. What an Op points to never changes.
 type Op struct {
 	Do          Operation
-	Service     ServiceSpec
-	OldService  ServiceSpec
-	Server      ServerSpec
-	OldServer   ServerSpec
+	Service     *ServiceSpec
+	OldService  *ServiceSpec
+	Server      *ServerSpec
+	OldServer   *ServerSpec
 	Timeouts    Timeouts
 	OldTimeouts Timeouts
-	Daemon      Daemon
+	Daemon      *Daemon
+}
+
+// ID names the service or the server that the operation is on. It is zero for
+// other objects.
+func (o *Op) ID() ServerID {
+	var id ServerID
+	if o.Service != nil {
+		id.Service = o.Service.Key
+	}
+	if o.Server != nil {
+		id.Server = o.Server.Key
+	}
+	return id
 }
 
 // Inverse returns the operation that takes o back. The inverse of a delete

@@ -34,9 +34,10 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 			}
 		}
 	}
+	before := c.Cursor()
 	for i := range change.PutServers {
 		s := &change.PutServers[i]
-		if old, had := c.Server(s.Service, s.Server.Key); had && old.Host == s.Server.Host && old.Storage == s.Server.Storage {
+		if old := before.Server(s.Service, s.Server.Key); old != nil && old.Host == s.Server.Host && old.Storage == s.Server.Storage {
 			continue
 		}
 		if r := next.checkHostOf(s.Server.Host, s.Server.Storage); r != nil {
@@ -67,6 +68,9 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 // checkReferred checks the clusters and hosts that the change deletes, or no
 // longer keeps, against the rows that name them.
 func (c *Config) checkReferred(next *Config, change *Change) *Refusal {
+	if len(change.PutClusters)+len(change.PutHosts)+len(change.DeleteClusters)+len(change.DeleteHosts) == 0 {
+		return nil
+	}
 	lostClusters, lostHosts := make(map[ClusterID]bool), make(map[HostName]bool) // true: deleted; false: volatile
 	for i := range change.PutClusters {
 		row := &change.PutClusters[i]

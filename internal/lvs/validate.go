@@ -79,7 +79,7 @@ func (s Service) Check() *Refusal {
 
 // Check says why the server cannot be in the kernel under service as it is,
 // nil if it can. The refusal names the field at fault.
-func (s Server) Check(service Service) *Refusal {
+func (s Server) Check(service *Service) *Refusal {
 	refuse := func(field, format string, args ...any) *Refusal {
 		return &Refusal{Kind: ErrInvalid, Service: service.Key, Server: s.Key, Field: field, Reason: fmt.Sprintf(format, args...)}
 	}

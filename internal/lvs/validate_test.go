@@ -113,7 +113,7 @@ func TestServerCheck(t *testing.T) {
 		"tunnel type out of range": {"tcp:10.0.0.1:80", "10.0.0.11:80", func(s *Server) { s.TunnelType = 3 }, "TunnelType", "gre"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			check(t, serverOf(t, c.key, c.edit).Check(serviceOf(t, c.service, nil)), c.field, c.words)
+			check(t, serverOf(t, c.key, c.edit).Check(new(serviceOf(t, c.service, nil))), c.field, c.words)
 		})
 	}
 }

@@ -57,8 +57,8 @@ func newWorld(t *testing.T, policy control.DriftPolicy, change lvs.Change) *worl
 		t.Fatal(err)
 	}
 	for _, op := range []lvs.Op{
-		{Do: lvs.AddService, Service: service(foreign).ServiceSpec},
-		{Do: lvs.AddServer, Service: service(foreign).ServiceSpec, Server: server(foreign, "10.0.0.11:80", 1).Server.ServerSpec},
+		{Do: lvs.AddService, Service: new(service(foreign).ServiceSpec)},
+		{Do: lvs.AddServer, Service: new(service(foreign).ServiceSpec), Server: new(server(foreign, "10.0.0.11:80", 1).Server.ServerSpec)},
 	} {
 		if err := w.kernel.Apply(t.Context(), op); err != nil {
 			t.Fatal(err)

@@ -173,8 +173,8 @@ func (s *soak) appear() {
 	for s.w.kernel.Apply(context.Background(), lvs.Op{Do: lvs.SetTimeouts}) != nil {
 		// Refusals are left from an earlier life.
 	}
-	_ = s.w.kernel.Apply(context.Background(), lvs.Op{Do: lvs.AddService, Service: service(foreign).ServiceSpec}) // it may be there
-	_ = s.w.kernel.Apply(context.Background(), lvs.Op{Do: lvs.AddServer, Service: service(foreign).ServiceSpec, Server: server(foreign, "10.0.0.11:80", 1).Server.ServerSpec})
+	_ = s.w.kernel.Apply(context.Background(), lvs.Op{Do: lvs.AddService, Service: new(service(foreign).ServiceSpec)}) // it may be there
+	_ = s.w.kernel.Apply(context.Background(), lvs.Op{Do: lvs.AddServer, Service: new(service(foreign).ServiceSpec), Server: new(server(foreign, "10.0.0.11:80", 1).Server.ServerSpec)})
 	_, s.w.foreign = held(s.w.read())
 }
 
@@ -308,13 +308,13 @@ func (s *soak) meddle() {
 	if s.w.policy != control.DriftEnforce || s.chance(20) {
 		at = a.Services[slices.IndexFunc(a.Services, func(v *lvs.ActualService) bool { return v.Key == serviceKey(foreign) })]
 	}
-	op := lvs.Op{Do: lvs.EditService, Service: at.ServiceSpec}
+	op := lvs.Op{Do: lvs.EditService, Service: new(at.ServiceSpec)}
 	op.Service.Scheduler = pick(s, []string{"rr", "sh"})
 	if ours := at.Key != serviceKey(foreign); len(at.Servers) > 0 && s.chance(70) {
-		op.Do, op.Server = pick(s, []lvs.Operation{lvs.EditServer, lvs.AddServer, lvs.DeleteServer}), pick(s, at.Servers).ServerSpec
+		op.Do, op.Server = pick(s, []lvs.Operation{lvs.EditServer, lvs.AddServer, lvs.DeleteServer}), new(pick(s, at.Servers).ServerSpec)
 		op.Server.Weight = uint32(s.random.IntN(100))
 		if op.Do == lvs.AddServer {
-			op.Server = server(at.Key.String(), pick(s, servers(at.Key.String())), 50).Server.ServerSpec
+			op.Server = new(server(at.Key.String(), pick(s, servers(at.Key.String())), 50).Server.ServerSpec)
 		}
 	} else if ours && s.chance(20) {
 		op.Do = lvs.DeleteService

@@ -49,29 +49,29 @@ func testRefusals(t *testing.T, k Kernel) {
 	absent := lvs.ServerSpec{Key: serverKey(t, "10.0.0.12:80"), Weight: 1}
 	daemon := lvs.Daemon{State: lvs.DaemonMaster, Interface: Interface}
 	for _, op := range []lvs.Op{
-		{Do: lvs.AddService, Service: service},
-		{Do: lvs.AddService, Service: service6},
-		{Do: lvs.AddServer, Service: service, Server: server},
-		{Do: lvs.StartDaemon, Daemon: daemon},
+		{Do: lvs.AddService, Service: new(service)},
+		{Do: lvs.AddService, Service: new(service6)},
+		{Do: lvs.AddServer, Service: new(service), Server: new(server)},
+		{Do: lvs.StartDaemon, Daemon: new(daemon)},
 	} {
 		apply(t, k, op)
 	}
 
 	// What is there, and what is not.
 	for _, s := range []lvs.ServiceSpec{service, service6} {
-		refused(t, k, lvs.Op{Do: lvs.AddService, Service: s}, lvs.ErrExists, "")
+		refused(t, k, lvs.Op{Do: lvs.AddService, Service: new(s)}, lvs.ErrExists, "")
 	}
-	refused(t, k, lvs.Op{Do: lvs.EditService, Service: missing}, lvs.ErrNotFound, "")
-	refused(t, k, lvs.Op{Do: lvs.DeleteService, Service: missing}, lvs.ErrNotFound, "")
-	refused(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: server}, lvs.ErrExists, "")
+	refused(t, k, lvs.Op{Do: lvs.EditService, Service: new(missing)}, lvs.ErrNotFound, "")
+	refused(t, k, lvs.Op{Do: lvs.DeleteService, Service: new(missing)}, lvs.ErrNotFound, "")
+	refused(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: new(server)}, lvs.ErrExists, "")
 	for _, do := range []lvs.Operation{lvs.EditServer, lvs.DeleteServer} {
-		refused(t, k, lvs.Op{Do: do, Service: service, Server: absent}, lvs.ErrNotFound, "")
+		refused(t, k, lvs.Op{Do: do, Service: new(service), Server: new(absent)}, lvs.ErrNotFound, "")
 	}
 	for _, do := range []lvs.Operation{lvs.AddServer, lvs.EditServer, lvs.DeleteServer} {
-		refused(t, k, lvs.Op{Do: do, Service: missing, Server: server}, lvs.ErrNotFound, "")
+		refused(t, k, lvs.Op{Do: do, Service: new(missing), Server: new(server)}, lvs.ErrNotFound, "")
 	}
-	refused(t, k, lvs.Op{Do: lvs.StartDaemon, Daemon: daemon}, lvs.ErrExists, "")
-	refused(t, k, lvs.Op{Do: lvs.StopDaemon, Daemon: lvs.Daemon{State: lvs.DaemonBackup}}, lvs.ErrNotFound, "")
+	refused(t, k, lvs.Op{Do: lvs.StartDaemon, Daemon: new(daemon)}, lvs.ErrExists, "")
+	refused(t, k, lvs.Op{Do: lvs.StopDaemon, Daemon: &lvs.Daemon{State: lvs.DaemonBackup}}, lvs.ErrNotFound, "")
 
 	// Values of services, added and edited.
 	for _, c := range []struct {
@@ -87,8 +87,8 @@ func testRefusals(t *testing.T, k Kernel) {
 		{"PersistenceNetmask", func(s *lvs.ServiceSpec) { s.PersistenceNetmask = uint8(s.Key.Family().Bits()) + 1 }},
 		{"SchedulerFlags", func(s *lvs.ServiceSpec) { s.SchedulerFlags = 8 }},
 	} {
-		for _, op := range []lvs.Op{{Do: lvs.AddService, Service: missing}, {Do: lvs.EditService, Service: service}, {Do: lvs.EditService, Service: service6}} {
-			c.spoil(&op.Service)
+		for _, op := range []lvs.Op{{Do: lvs.AddService, Service: new(missing)}, {Do: lvs.EditService, Service: new(service)}, {Do: lvs.EditService, Service: new(service6)}} {
+			c.spoil(op.Service)
 			refused(t, k, op, lvs.ErrInvalid, c.field)
 		}
 	}
@@ -104,19 +104,19 @@ func testRefusals(t *testing.T, k Kernel) {
 		{"TunnelPort", func(s *lvs.ServerSpec) { s.Forwarding, s.TunnelType = lvs.Tunnel, lvs.GUE }},
 		{"TunnelPort", func(s *lvs.ServerSpec) { s.TunnelType = lvs.GUE }},
 	} {
-		for _, op := range []lvs.Op{{Do: lvs.AddServer, Service: service, Server: absent}, {Do: lvs.EditServer, Service: service, Server: server}} {
-			c.spoil(&op.Server)
+		for _, op := range []lvs.Op{{Do: lvs.AddServer, Service: new(service), Server: new(absent)}, {Do: lvs.EditServer, Service: new(service), Server: new(server)}} {
+			c.spoil(op.Server)
 			refused(t, k, op, lvs.ErrInvalid, c.field)
 		}
 	}
 	for _, text := range []string{"0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80"} {
-		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: lvs.ServerSpec{Key: serverKey(t, text)}}, lvs.ErrInvalid, "Key")
+		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: &lvs.ServerSpec{Key: serverKey(t, text)}}, lvs.ErrInvalid, "Key")
 	}
 	for _, text := range []string{"[::]:80", "[ff02::1]:80", "[fe80::1]:80"} {
-		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: service6, Server: lvs.ServerSpec{Key: serverKey(t, text)}}, lvs.ErrInvalid, "Key")
+		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service6), Server: &lvs.ServerSpec{Key: serverKey(t, text)}}, lvs.ErrInvalid, "Key")
 	}
 	for _, f := range []lvs.Forwarding{lvs.Masquerade, lvs.Local, lvs.DirectRoute, lvs.Bypass} {
-		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: service6, Server: lvs.ServerSpec{Key: absent.Key, Forwarding: f}}, lvs.ErrInvalid, "Forwarding")
+		refused(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service6), Server: &lvs.ServerSpec{Key: absent.Key, Forwarding: f}}, lvs.ErrInvalid, "Forwarding")
 	}
 
 	for field, v := range map[string]lvs.Timeouts{
@@ -136,10 +136,10 @@ func testRefusals(t *testing.T, k Kernel) {
 		{"Group", lvs.Daemon{State: lvs.DaemonBackup, Interface: Interface, Group: netip.MustParseAddr("10.0.0.1")}},
 		{"Group", lvs.Daemon{State: lvs.DaemonBackup, Interface: Interface, Group: netip.MustParseAddr("2001:db8::1")}},
 	} {
-		refused(t, k, lvs.Op{Do: lvs.StartDaemon, Daemon: c.daemon}, lvs.ErrInvalid, c.field)
+		refused(t, k, lvs.Op{Do: lvs.StartDaemon, Daemon: new(c.daemon)}, lvs.ErrInvalid, c.field)
 	}
 
-	refused(t, k, lvs.Op{Do: lvs.AddService}, lvs.ErrInvalid, "Key")
-	refused(t, k, lvs.Op{Do: lvs.AddServer, Service: service}, lvs.ErrInvalid, "Key")
+	refused(t, k, lvs.Op{Do: lvs.AddService, Service: new(lvs.ServiceSpec)}, lvs.ErrInvalid, "Key")
+	refused(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: new(lvs.ServerSpec)}, lvs.ErrInvalid, "Key")
 	refused(t, k, lvs.Op{Do: 99}, lvs.ErrInvalid, "")
 }

@@ -65,8 +65,8 @@ func testUnchanged(t *testing.T, k Kernel) {
 	var services []lvs.ServiceSpec
 	for _, text := range []string{"tcp:192.0.2.1:80", "tcp:192.0.2.2:80"} {
 		spec := lvs.ServiceSpec{Key: serviceKey(t, text), Scheduler: "rr"}
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: spec})
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 1}})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(spec)})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(spec), Server: &lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 1}})
 		services = append(services, spec)
 	}
 	find := func(a *lvs.Actual, spec lvs.ServiceSpec) *lvs.ActualService {
@@ -77,7 +77,7 @@ func testUnchanged(t *testing.T, k Kernel) {
 		return a.Services[i]
 	}
 	before := read(t, k)
-	apply(t, k, lvs.Op{Do: lvs.EditServer, Service: services[1], Server: lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 2}})
+	apply(t, k, lvs.Op{Do: lvs.EditServer, Service: new(services[1]), Server: &lvs.ServerSpec{Key: serverKey(t, "10.0.0.1:80"), Weight: 2}})
 	after := read(t, k)
 	if find(before, services[0]) != find(after, services[0]) {
 		t.Error("a service that has not changed is there twice")
@@ -119,7 +119,7 @@ func testZero(t *testing.T, k Kernel) {
 	if err := k.Zero(t.Context(), key); !errors.Is(err, lvs.ErrNotFound) {
 		t.Errorf("counters of a missing service: %v", err)
 	}
-	apply(t, k, lvs.Op{Do: lvs.AddService, Service: lvs.ServiceSpec{Key: key, Scheduler: "rr"}})
+	apply(t, k, lvs.Op{Do: lvs.AddService, Service: &lvs.ServiceSpec{Key: key, Scheduler: "rr"}})
 	for _, key := range []lvs.ServiceKey{key, {}} {
 		if err := k.Zero(t.Context(), key); err != nil {
 			t.Errorf("%q: %v", key, err)
@@ -133,7 +133,7 @@ func testZero(t *testing.T, k Kernel) {
 func testCancelled(t *testing.T, k Kernel) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	op := lvs.Op{Do: lvs.AddService, Service: lvs.ServiceSpec{Key: serviceKey(t, "tcp:192.0.2.1:80"), Scheduler: "rr"}}
+	op := lvs.Op{Do: lvs.AddService, Service: &lvs.ServiceSpec{Key: serviceKey(t, "tcp:192.0.2.1:80"), Scheduler: "rr"}}
 	if err := k.Apply(ctx, op); !errors.Is(err, context.Canceled) {
 		t.Errorf("Apply: %v", err)
 	}

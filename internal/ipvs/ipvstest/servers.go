@@ -39,9 +39,9 @@ func servers(t *testing.T, service lvs.ServiceKey) []lvs.ServerSpec {
 func testServers(t *testing.T, k Kernel) {
 	for _, text := range []string{"tcp:192.0.2.1:80", "udp:[2001:db8::1]:53", "fwm4:7", "fwm6:7"} {
 		service := variants(serviceKey(t, text))[0]
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: service})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(service)})
 		for i, server := range servers(t, service.Key) {
-			add := lvs.Op{Do: lvs.AddServer, Service: service, Server: server}
+			add := lvs.Op{Do: lvs.AddServer, Service: new(service), Server: new(server)}
 			reversible(t, k, add, func(after *table) bool {
 				return len(after.servers) == 1 && after.servers[member{service.Key, server.Key}] == server
 			})
@@ -57,21 +57,21 @@ func testServers(t *testing.T, k Kernel) {
 func testServerEdits(t *testing.T, k Kernel) {
 	for _, text := range []string{"tcp:192.0.2.1:80", "tcp:[2001:db8::1]:80"} {
 		service := variants(serviceKey(t, text))[0]
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: service})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(service)})
 		all := servers(t, service.Key)
 		other := lvs.ServerSpec{Key: serverKey(t, "10.9.9.9:80"), Forwarding: lvs.Tunnel, Weight: 5}
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: other})
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: all[0]})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: new(other)})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: new(all[0])})
 		for i, from := range all {
 			if from.Key != all[0].Key {
 				continue
 			}
-			apply(t, k, lvs.Op{Do: lvs.EditServer, Service: service, Server: from})
+			apply(t, k, lvs.Op{Do: lvs.EditServer, Service: new(service), Server: new(from)})
 			for j, to := range all[:i] {
 				if to.Key != from.Key || (i+j)%3 != 0 { // a third of the pairs meets every field
 					continue
 				}
-				reversible(t, k, lvs.Op{Do: lvs.EditServer, Service: service, Server: to, OldServer: from}, func(after *table) bool {
+				reversible(t, k, lvs.Op{Do: lvs.EditServer, Service: new(service), Server: new(to), OldServer: new(from)}, func(after *table) bool {
 					return after.servers[member{service.Key, to.Key}] == to && after.servers[member{service.Key, other.Key}] == other
 				})
 			}
@@ -88,9 +88,9 @@ func testConcurrent(t *testing.T, k Kernel) {
 		wg.Go(func() {
 			for range rounds {
 				for _, op := range []lvs.Op{
-					{Do: lvs.AddService, Service: service},
-					{Do: lvs.AddServer, Service: service, Server: server},
-					{Do: lvs.DeleteService, Service: service},
+					{Do: lvs.AddService, Service: new(service)},
+					{Do: lvs.AddServer, Service: new(service), Server: new(server)},
+					{Do: lvs.DeleteService, Service: new(service)},
 				} {
 					if err := k.Apply(context.WithoutCancel(t.Context()), op); err != nil {
 						t.Errorf("%v: %v", op, err)
@@ -111,9 +111,9 @@ func testConcurrent(t *testing.T, k Kernel) {
 func testManyServers(t *testing.T, k Kernel) {
 	const n = 2000
 	service := variants(serviceKey(t, "tcp:192.0.2.1:80"))[0]
-	apply(t, k, lvs.Op{Do: lvs.AddService, Service: service})
+	apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(service)})
 	for i := range n {
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: service, Server: lvs.ServerSpec{Key: nthServer(t, i+1), Weight: uint32(i)}})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(service), Server: &lvs.ServerSpec{Key: nthServer(t, i+1), Weight: uint32(i)}})
 	}
 	got := readTable(t, k)
 	if len(got.servers) != n {
@@ -125,7 +125,7 @@ func testManyServers(t *testing.T, k Kernel) {
 		}
 	}
 	for i := range n / 2 {
-		apply(t, k, lvs.Op{Do: lvs.DeleteServer, Service: service, Server: lvs.ServerSpec{Key: nthServer(t, 2*i+1)}})
+		apply(t, k, lvs.Op{Do: lvs.DeleteServer, Service: new(service), Server: &lvs.ServerSpec{Key: nthServer(t, 2*i+1)}})
 	}
 	got = readTable(t, k)
 	if len(got.servers) != n/2 {

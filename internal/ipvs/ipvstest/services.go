@@ -45,7 +45,7 @@ func variants(key lvs.ServiceKey) []lvs.ServiceSpec {
 
 func testServices(t *testing.T, k Kernel) {
 	one := func(spec lvs.ServiceSpec) {
-		reversible(t, k, lvs.Op{Do: lvs.AddService, Service: spec}, func(after *table) bool {
+		reversible(t, k, lvs.Op{Do: lvs.AddService, Service: new(spec)}, func(after *table) bool {
 			return len(after.services) == 1 && after.services[spec.Key] == spec
 		})
 	}
@@ -61,7 +61,7 @@ func testServices(t *testing.T, k Kernel) {
 	}
 	// All keys side by side: none is taken for another.
 	for _, text := range keys {
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: variants(serviceKey(t, text))[0]})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(variants(serviceKey(t, text))[0])})
 	}
 	if got := readTable(t, k); len(got.services) != len(keys) {
 		t.Errorf("%d services of %d", len(got.services), len(keys))
@@ -69,7 +69,7 @@ func testServices(t *testing.T, k Kernel) {
 	// Netmask 0 has a normal form.
 	for _, text := range []string{"tcp:192.0.2.9:80", "tcp:[2001:db8::9]:80"} {
 		key := serviceKey(t, text)
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: lvs.ServiceSpec{Key: key, Scheduler: "rr"}})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: &lvs.ServiceSpec{Key: key, Scheduler: "rr"}})
 		if got := readTable(t, k).services[key].PersistenceNetmask; int(got) != key.Family().Bits() {
 			t.Errorf("netmask 0 of %s is read as %d", key, got)
 		}
@@ -81,13 +81,13 @@ func testServices(t *testing.T, k Kernel) {
 func testServiceEdits(t *testing.T, k Kernel) {
 	for _, text := range []string{"udp:192.0.2.1:53", "tcp:[2001:db8::1]:80", "fwm6:7"} {
 		all := variants(serviceKey(t, text))
-		apply(t, k, lvs.Op{Do: lvs.AddService, Service: all[0]})
+		apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(all[0])})
 		server := lvs.ServerSpec{Key: serverKey(t, "10.0.0.11:53"), Forwarding: lvs.Tunnel, Weight: 3}
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: all[0], Server: server})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(all[0]), Server: new(server)})
 		for i, from := range all {
-			apply(t, k, lvs.Op{Do: lvs.EditService, Service: from})
+			apply(t, k, lvs.Op{Do: lvs.EditService, Service: new(from)})
 			for _, to := range all[i:] {
-				reversible(t, k, lvs.Op{Do: lvs.EditService, Service: to, OldService: from}, func(after *table) bool {
+				reversible(t, k, lvs.Op{Do: lvs.EditService, Service: new(to), OldService: new(from)}, func(after *table) bool {
 					return after.services[to.Key] == to && after.servers[member{to.Key, server.Key}] == server
 				})
 			}
@@ -98,12 +98,12 @@ func testServiceEdits(t *testing.T, k Kernel) {
 func testDeleteService(t *testing.T, k Kernel) {
 	spec := variants(serviceKey(t, "tcp:192.0.2.1:80"))[0]
 	empty := readTable(t, k)
-	apply(t, k, lvs.Op{Do: lvs.AddService, Service: spec})
-	reversible(t, k, lvs.Op{Do: lvs.DeleteService, Service: spec}, func(after *table) bool { return after.equal(empty) })
+	apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(spec)})
+	reversible(t, k, lvs.Op{Do: lvs.DeleteService, Service: new(spec)}, func(after *table) bool { return after.equal(empty) })
 	for n := range 3 {
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: nthServer(t, n+1)}})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(spec), Server: &lvs.ServerSpec{Key: nthServer(t, n+1)}})
 	}
-	apply(t, k, lvs.Op{Do: lvs.DeleteService, Service: spec})
+	apply(t, k, lvs.Op{Do: lvs.DeleteService, Service: new(spec)})
 	if after := readTable(t, k); !after.equal(empty) {
 		t.Errorf("servers outlive their service:\n%v", after)
 	}

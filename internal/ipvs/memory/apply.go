@@ -46,10 +46,10 @@ func (k *Kernel) applyService(op lvs.Op) syscall.Errno {
 		return syscall.ENOENT
 	}
 	if op.Do == lvs.EditService {
-		s.ServiceSpec = rules.Normal(op.Service)
+		s.ServiceSpec = rules.Normal(*op.Service)
 		return 0
 	}
-	s = &service{ServiceSpec: rules.Normal(op.Service)}
+	s = &service{ServiceSpec: rules.Normal(*op.Service)}
 	k.services = append(k.services, s)
 	k.index[s.Key] = s
 	return 0
@@ -90,10 +90,10 @@ func (k *Kernel) applyServer(op lvs.Op) syscall.Errno {
 	case op.Do == lvs.EditServer && d == nil:
 		return syscall.ENOENT
 	case op.Do == lvs.EditServer:
-		d.ServerSpec = op.Server
+		d.ServerSpec = *op.Server
 		return 0
 	}
-	d = &server{ServerSpec: op.Server}
+	d = &server{ServerSpec: *op.Server}
 	s.add(d)
 	if mixed {
 		k.mixed++
@@ -142,7 +142,7 @@ func (k *Kernel) applyDaemon(op lvs.Op) syscall.Errno {
 		return syscall.EEXIST
 	}
 	const mtu = 1500
-	k.daemons = append(k.daemons, rules.InForce(op.Daemon, mtu))
+	k.daemons = append(k.daemons, rules.InForce(*op.Daemon, mtu))
 	return 0
 }
 

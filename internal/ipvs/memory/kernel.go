@@ -220,7 +220,7 @@ func (k *Kernel) Zero(ctx context.Context, key lvs.ServiceKey) error {
 	if !key.IsZero() {
 		s := k.index[key]
 		if s == nil {
-			return rules.Translate(lvs.Op{Do: lvs.EditService, Service: lvs.ServiceSpec{Key: key}}, syscall.ESRCH)
+			return rules.Translate(lvs.Op{Do: lvs.EditService, Service: &lvs.ServiceSpec{Key: key}}, syscall.ESRCH)
 		}
 		zero = []*service{s}
 	} else {

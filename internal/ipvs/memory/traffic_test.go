@@ -21,9 +21,9 @@ func kernel(t testing.TB, service string, weights ...uint32) (*memory.Kernel, lv
 	}
 	k := memory.New(memory.Options{})
 	spec := lvs.ServiceSpec{Key: key, Scheduler: "wrr"}
-	apply(t, k, lvs.Op{Do: lvs.AddService, Service: spec})
+	apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(spec)})
 	for i, w := range weights {
-		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: nth(t, i+1), Weight: w}})
+		apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(spec), Server: &lvs.ServerSpec{Key: nth(t, i+1), Weight: w}})
 	}
 	return k, spec
 }
@@ -111,7 +111,7 @@ func TestDrainEnds(t *testing.T) {
 	if before.ActiveConnections < 100 {
 		t.Fatalf("%+v", before)
 	}
-	apply(t, k, lvs.Op{Do: lvs.EditServer, Service: spec, Server: lvs.ServerSpec{Key: before.Key, Weight: 0}})
+	apply(t, k, lvs.Op{Do: lvs.EditServer, Service: new(spec), Server: &lvs.ServerSpec{Key: before.Key, Weight: 0}})
 	k.Advance(5 * time.Second)
 	during := read(t, k).Services[0].Servers[0]
 	if during.Connections != before.Connections || during.ActiveConnections >= before.ActiveConnections || during.ActiveConnections == 0 {
@@ -134,7 +134,7 @@ func TestUDPHasNoActiveConnections(t *testing.T) {
 
 func TestThresholdHoldsTrafficBack(t *testing.T) {
 	k, spec := kernel(t, "tcp:192.0.2.1:80")
-	apply(t, k, lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: nth(t, 1), Weight: 1, UpperThreshold: 5}})
+	apply(t, k, lvs.Op{Do: lvs.AddServer, Service: new(spec), Server: &lvs.ServerSpec{Key: nth(t, 1), Weight: 1, UpperThreshold: 5}})
 	k.SetConnections(spec.Key, nth(t, 1), 5, 0)
 	k.SetTraffic(spec.Key, memory.Traffic{Connections: 10, Duration: time.Hour})
 	k.Advance(time.Second)
@@ -145,8 +145,8 @@ func TestThresholdHoldsTrafficBack(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	k, spec := kernel(t, "tcp:192.0.2.1:80", 1)
-	edit := lvs.Op{Do: lvs.EditServer, Service: spec, Server: lvs.ServerSpec{Key: nth(t, 1), Weight: 9}}
-	add := lvs.Op{Do: lvs.AddServer, Service: spec, Server: lvs.ServerSpec{Key: nth(t, 2)}}
+	edit := lvs.Op{Do: lvs.EditServer, Service: new(spec), Server: &lvs.ServerSpec{Key: nth(t, 1), Weight: 9}}
+	add := lvs.Op{Do: lvs.AddServer, Service: new(spec), Server: &lvs.ServerSpec{Key: nth(t, 2)}}
 	edits, any := errors.New("edits"), errors.New("any")
 	k.FailNext(lvs.EditServer, edits)
 	k.FailNext(0, any)
@@ -185,7 +185,7 @@ func TestFlush(t *testing.T) {
 	if a := read(t, k); len(a.Services) != 0 {
 		t.Errorf("%+v", a)
 	}
-	apply(t, k, lvs.Op{Do: lvs.AddService, Service: spec})
+	apply(t, k, lvs.Op{Do: lvs.AddService, Service: new(spec)})
 }
 
 func BenchmarkRead(b *testing.B) {

@@ -37,10 +37,9 @@ func Translate(op lvs.Op, err error) error {
 func refusal(op lvs.Op) *lvs.Refusal {
 	r := &lvs.Refusal{Kind: lvs.ErrInvalid}
 	switch op.Do {
-	case lvs.AddService, lvs.EditService, lvs.DeleteService:
-		r.Service = op.Service.Key
-	case lvs.AddServer, lvs.EditServer, lvs.DeleteServer:
-		r.Service, r.Server = op.Service.Key, op.Server.Key
+	case lvs.AddService, lvs.EditService, lvs.DeleteService, lvs.AddServer, lvs.EditServer, lvs.DeleteServer:
+		id := op.ID()
+		r.Service, r.Server = id.Service, id.Server
 	case lvs.StartDaemon, lvs.StopDaemon:
 		r.Daemon = op.Daemon.State
 	}
@@ -51,6 +50,7 @@ func refusal(op lvs.Op) *lvs.Refusal {
 func judge(op lvs.Op, errno syscall.Errno) (field, reason string, kind error) {
 	service := op.Do == lvs.AddService || op.Do == lvs.EditService || op.Do == lvs.DeleteService
 	daemon := op.Do == lvs.StartDaemon || op.Do == lvs.StopDaemon
+	id := op.ID()
 	switch errno {
 	case syscall.EEXIST:
 		if daemon {
@@ -77,8 +77,14 @@ func judge(op lvs.Op, errno syscall.Errno) (field, reason string, kind error) {
 		}
 		return "", "it is not in the kernel: add it first", lvs.ErrNotFound
 	case syscall.ENODEV:
+		if !daemon {
+			break
+		}
 		return "Interface", fmt.Sprintf("there is no network interface %s: create it or name another", op.Daemon.Interface), lvs.ErrInvalid
 	case syscall.EADDRNOTAVAIL:
+		if !daemon {
+			break
+		}
 		return "Interface", fmt.Sprintf("interface %s has no address to send from: give it one", op.Daemon.Interface), lvs.ErrConflict
 	case syscall.EADDRINUSE:
 		return "Port", "another program has the port: choose another", lvs.ErrConflict
@@ -86,7 +92,7 @@ func judge(op lvs.Op, errno syscall.Errno) (field, reason string, kind error) {
 		switch {
 		case op.Do == lvs.StartDaemon:
 			return "", "a service has servers of the other IP version, which connection synchronisation cannot carry: remove those servers first", lvs.ErrConflict
-		case op.Service.Key.Family() != op.Server.Key.Family() && !op.Server.Key.IsZero():
+		case !id.Server.IsZero() && id.Service.Family() != id.Server.Family():
 			return "", "a sync daemon runs, which cannot carry servers of the other IP version: stop it first", lvs.ErrConflict
 		case op.Do == lvs.AddServer:
 			return "Key", "the kernel takes no such address for a server: is it the broadcast address of a network of this director?", lvs.ErrInvalid

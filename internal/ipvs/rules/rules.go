@@ -60,13 +60,13 @@ func Ignored(op lvs.Op) syscall.Errno {
 func check(op lvs.Op) *fault {
 	switch op.Do {
 	case lvs.AddService, lvs.EditService:
-		return checkService(op.Service)
+		return checkService(*op.Service)
 	case lvs.AddServer, lvs.EditServer:
-		return checkServer(op.Service.Key, op.Server)
+		return checkServer(op.Service.Key, *op.Server)
 	case lvs.SetTimeouts:
 		return checkTimeouts(op.Timeouts)
 	case lvs.StartDaemon:
-		return checkDaemon(op.Daemon)
+		return checkDaemon(*op.Daemon)
 	}
 	return nil
 }
