@@ -25,7 +25,7 @@ type table[S, C any] interface {
 	get(s S, rest smi.OID) smi.Value
 	next(s S, rest smi.OID, include bool, vb *smi.Varbind) bool
 	format(column uint32, v smi.Value) string
-	stage(s S) stage[C]
+	stage(s S, vbs []smi.Varbind, most int) stage[C]
 }
 
 // Options are what a Module needs of the application.
@@ -84,28 +84,29 @@ type view[S, C any] struct {
 	snapshot S
 }
 
-// find returns the table that name lies in and what follows its OID; nil when
-// it lies in none. Of a table and scalars beside it the table comes first.
-func (m *Module[S, C]) find(name smi.OID) (table[S, C], smi.OID) {
+// find returns the position of the table that name lies in and what follows its
+// OID; -1 when it lies in none. Of a table and scalars beside it the table comes
+// first.
+func (m *Module[S, C]) find(name smi.OID) (int, smi.OID) {
 	if !name.HasPrefix(m.root) {
-		return nil, nil
+		return -1, nil
 	}
 	below := name[len(m.root):]
-	for _, t := range m.tables {
+	for i, t := range m.tables {
 		if below.HasPrefix(t.oid()) {
-			return t, below[len(t.oid()):]
+			return i, below[len(t.oid()):]
 		}
 	}
-	return nil, nil
+	return -1, nil
 }
 
 // Get implements agentx.View.
 func (v view[S, C]) Get(name smi.OID) smi.Value {
-	t, rest := v.module.find(name)
-	if t == nil {
+	i, rest := v.module.find(name)
+	if i < 0 {
 		return smi.NoSuchObject()
 	}
-	return t.get(v.snapshot, rest)
+	return v.module.tables[i].get(v.snapshot, rest)
 }
 
 // Next implements agentx.View.
@@ -137,9 +138,9 @@ func (v view[S, C]) Next(vb *smi.Varbind, from smi.OID, include bool, end smi.OI
 // Format renders the value of an object for people: enumerations with their
 // names.
 func (m *Module[S, C]) Format(name smi.OID, v smi.Value) string {
-	t, rest := m.find(name)
-	if t == nil || len(rest) == 0 {
+	i, rest := m.find(name)
+	if i < 0 || len(rest) == 0 {
 		return v.String()
 	}
-	return t.format(rest[0], v)
+	return m.tables[i].format(rest[0], v)
 }

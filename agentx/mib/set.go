@@ -1,8 +1,8 @@
 package mib
 
 import (
-	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/lcms-project/lcms/agentx"
 	"github.com/lcms-project/lcms/agentx/smi"
@@ -10,18 +10,27 @@ import (
 
 // Set is one SET in the making: the drafts of all rows that it touches.
 type Set[S, C any] struct {
-	module *Module[S, C]
-	stages []stage[C] // by table; nil where nothing is touched
+	module   *Module[S, C]
+	varbinds []smi.Varbind
+	stages   []touched[C] // in the order of the module
+}
+
+// touched is a table with the position that it has in the module.
+type touched[C any] struct {
+	table int
+	stage[C]
 }
 
 // stage holds the drafts of the rows of one table.
 type stage[C any] interface {
 	// add takes one varbind; number counts from 1.
-	add(number int, rest smi.OID, v smi.Value) error
+	add(number int, rest smi.OID) error
 	// finish turns the drafts into edits.
 	finish(c C) error
 	// locate finds the varbind of a column of a row, 0 if the row is not here.
 	locate(index smi.OID, column string) int
+	// each says of every varbind what its object is now.
+	each(yield func(number int, old smi.Value))
 }
 
 // Prepare implements agentx.Writer. The varbinds may come in any order; RFC
@@ -31,17 +40,14 @@ func (m *Module[S, C]) Prepare(context string, vbs []smi.Varbind) (agentx.Pendin
 		return nil, &smi.SetError{Status: smi.NoAccess, Index: 1, Reason: "there is no context " + context}
 	}
 	s := m.snapshot()
-	set := &Set[S, C]{module: m, stages: make([]stage[C], len(m.tables))}
-	for i, vb := range vbs {
-		if err := set.add(s, i+1, vb); err != nil {
+	set := &Set[S, C]{module: m, varbinds: vbs}
+	for i := range vbs {
+		if err := set.add(s, i+1); err != nil {
 			return nil, at(i+1, err)
 		}
 	}
 	c := m.begin()
 	for _, st := range set.stages {
-		if st == nil {
-			continue
-		}
 		if err := st.finish(c); err != nil {
 			return nil, at(1, err)
 		}
@@ -49,27 +55,38 @@ func (m *Module[S, C]) Prepare(context string, vbs []smi.Varbind) (agentx.Pendin
 	return m.prepare(c, set)
 }
 
-func (set *Set[S, C]) add(s S, number int, vb smi.Varbind) error {
-	for i, t := range set.module.tables {
-		full := len(set.module.root) + len(t.oid())
-		if len(vb.Name) < full || !vb.Name[len(set.module.root):].HasPrefix(t.oid()) {
-			continue
-		}
-		if set.stages[i] == nil {
-			set.stages[i] = t.stage(s)
-		}
-		return set.stages[i].add(number, vb.Name[full:], vb.Value)
+func (set *Set[S, C]) add(s S, number int) error {
+	name := set.varbinds[number-1].Name
+	table, rest := set.module.find(name)
+	if table < 0 {
+		return refuse(smi.NotWritable, "there is no object %s here", name)
 	}
-	return refuse(smi.NotWritable, "there is no object %s here", vb.Name)
+	i, ok := slices.BinarySearchFunc(set.stages, table, func(st touched[C], table int) int { return st.table - table })
+	if !ok {
+		begun := set.module.tables[table].stage(s, set.varbinds, len(set.varbinds)-number+1)
+		set.stages = slices.Insert(set.stages, i, touched[C]{table, begun})
+	}
+	return set.stages[i].add(number, rest)
+}
+
+// Len returns how many varbinds there are.
+func (set *Set[S, C]) Len() int { return len(set.varbinds) }
+
+// Each calls yield for every varbind, with what its object is before the SET:
+// noSuchInstance where it is not there. The number counts from 1.
+func (set *Set[S, C]) Each(yield func(number int, vb *smi.Varbind, old smi.Value)) {
+	for _, st := range set.stages {
+		st.each(func(number int, old smi.Value) { yield(number, &set.varbinds[number-1], old) })
+	}
 }
 
 // Locate returns the number of the varbind that writes a column of a row, from
 // 1. When the column is not in the SET, it is the one of the row's RowStatus,
 // else the first one of the row, else 1.
 func (set *Set[S, C]) Locate(table smi.OID, index smi.OID, column string) int {
-	for i, t := range set.module.tables {
-		if set.stages[i] != nil && t.oid().Equal(table) {
-			return max(1, set.stages[i].locate(index, column))
+	for _, st := range set.stages {
+		if set.module.tables[st.table].oid().Equal(table) {
+			return max(1, st.locate(index, column))
 		}
 	}
 	return 1
@@ -91,32 +108,39 @@ func at(number int, err error) error {
 type tableStage[S, R, C any] struct {
 	table    *Table[S, R, C]
 	snapshot S
-	drafts   []*draft[R]
-	byIndex  map[string]*draft[R]
+	varbinds []smi.Varbind
+	drafts   []draft[R]
+	writes   []write[R] // of all drafts, in the order of the varbinds
 }
 
 // draft is one row that a SET touches.
 type draft[R any] struct {
 	index    smi.OID
+	hash     uint64 // of index
 	old, row R
 	existed  bool
-	first    int // number of the first varbind
-	action   int32
+	first    int    // number of the first varbind
+	written  uint64 // columns, each the bit of its position modulo 64
+	action   int32  // of the RowStatus
 	actionAt int
-	writes   []write[R]
+	turn     transition
 }
 
+// write is one varbind with the position of the draft that it belongs to.
 type write[R any] struct {
 	column *Column[R]
-	value  smi.Value
+	draft  int
 	number int
 }
 
-func (t *Table[S, R, C]) stage(s S) stage[C] {
-	return &tableStage[S, R, C]{table: t, snapshot: s, byIndex: make(map[string]*draft[R])}
+// stage begins the drafts that at most so many of the varbinds make.
+func (t *Table[S, R, C]) stage(s S, vbs []smi.Varbind, most int) stage[C] {
+	return &tableStage[S, R, C]{table: t, snapshot: s, varbinds: vbs, drafts: make([]draft[R], 0, most), writes: make([]write[R], 0, most)}
 }
 
-func (st *tableStage[S, R, C]) add(number int, rest smi.OID, v smi.Value) error {
+func (st *tableStage[S, R, C]) value(w write[R]) smi.Value { return st.varbinds[w.number-1].Value }
+
+func (st *tableStage[S, R, C]) add(number int, rest smi.OID) error {
 	if len(rest) == 0 {
 		return refuse(smi.NotWritable, "the name ends before the column")
 	}
@@ -128,106 +152,118 @@ func (st *tableStage[S, R, C]) add(number int, rest smi.OID, v smi.Value) error 
 	if c.put == nil {
 		return refuse(smi.NotWritable, "%s is read-only", c.Name)
 	}
-	if err := c.check(v); err != nil {
+	w := write[R]{column: c, number: number}
+	if err := c.check(st.value(w)); err != nil {
 		return err
 	}
-	d, err := st.draft(rest[1:], number)
-	if err != nil {
+	var err error
+	if w.draft, err = st.draft(rest[1:], number); err != nil {
 		return err
+	}
+	d := &st.drafts[w.draft]
+	if bit := uint64(1) << (i % 64); d.written&bit == 0 {
+		d.written |= bit
+	} else if k := slices.IndexFunc(st.writes, func(other write[R]) bool { return other.column == c && other.draft == w.draft }); k >= 0 {
+		return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, st.writes[k].number, number)
 	}
 	if c.isRowStatus {
-		if d.action != 0 {
-			return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, d.actionAt, number)
-		}
-		d.action, d.actionAt = v.Int(), number
-		return nil
+		d.action, d.actionAt = st.value(w).Int(), number
 	}
-	for _, w := range d.writes {
-		if w.column == c {
-			return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, w.number, number)
-		}
-	}
-	d.writes = append(d.writes, write[R]{c, v, number})
+	st.writes = append(st.writes, w)
 	return nil
 }
 
-// draft returns the draft of a row, and begins one at its first varbind.
-func (st *tableStage[S, R, C]) draft(index smi.OID, number int) (*draft[R], error) {
-	key := make([]byte, 0, 64)
-	for _, sub := range index {
-		key = binary.AppendUvarint(key, uint64(sub))
+// draft returns the position of the draft of a row, and begins one at its first
+// varbind.
+func (st *tableStage[S, R, C]) draft(index smi.OID, number int) (int, error) {
+	hash := hashOf(index)
+	for i := len(st.drafts) - 1; i >= 0; i-- {
+		if d := &st.drafts[i]; d.hash == hash && d.index.Equal(index) {
+			return i, nil
+		}
 	}
-	if d := st.byIndex[string(key)]; d != nil {
-		return d, nil
-	}
-	d := &draft[R]{index: index, first: number}
+	d := draft[R]{index: index, hash: hash, first: number}
 	if d.old, d.existed = st.table.Get(st.snapshot, index); d.existed {
 		d.row = st.table.Clone(d.old)
 	} else {
 		if st.table.New == nil {
-			return nil, refuse(smi.NoCreation, "%s has no such instance, and none can be created", st.table.Name)
+			return 0, refuse(smi.NoCreation, "%s has no such instance, and none can be created", st.table.Name)
 		}
 		row, err := st.table.New(st.snapshot, index)
 		if err != nil {
-			return nil, refuse(smi.NoCreation, "%v", err)
+			return 0, refuse(smi.NoCreation, "%v", err)
 		}
 		d.row = row
 	}
 	st.drafts = append(st.drafts, d)
-	st.byIndex[string(key)] = d
-	return d, nil
+	return len(st.drafts) - 1, nil
 }
 
+// hashOf tells most indexes apart at once (FNV-1a over sub-identifiers).
+func hashOf(index smi.OID) uint64 {
+	h := uint64(14695981039346656037)
+	for _, sub := range index {
+		h = (h ^ uint64(sub)) * 1099511628211
+	}
+	return h
+}
+
+// finish works out what becomes of each row. Where there is none, it may be
+// destroyed all the same.
 func (st *tableStage[S, R, C]) finish(c C) error {
-	for _, d := range st.drafts {
-		e, err := st.edit(d)
-		if err != nil {
+	for i := range st.drafts {
+		d := &st.drafts[i]
+		var err error
+		if d.turn, err = next(d.action, d.existed); err != nil {
 			return at(max(d.actionAt, d.first), err)
 		}
-		if !e.Existed && e.Destroyed {
-			continue
+	}
+	for _, w := range st.writes {
+		d := &st.drafts[w.draft]
+		switch {
+		case w.column.isRowStatus:
+		case d.turn.destroy:
+			return at(w.number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
+		default:
+			if err := w.column.put(d.row, st.value(w)); err != nil {
+				return at(w.number, err)
+			}
 		}
-		if err := st.table.Put(c, e); err != nil {
-			return at(max(d.actionAt, d.first), err)
+	}
+	if st.table.Expect != nil {
+		st.table.Expect(c, len(st.drafts))
+	}
+	for i := range st.drafts {
+		if err := st.edit(&st.drafts[i], c); err != nil {
+			return at(max(st.drafts[i].actionAt, st.drafts[i].first), err)
 		}
 	}
 	return nil
 }
 
-// edit works out what becomes of a row. Where there is none, it may be destroyed
-// all the same.
-func (st *tableStage[S, R, C]) edit(d *draft[R]) (Edit[R], error) {
-	e := Edit[R]{Old: d.old, Existed: d.existed}
-	move, err := next(d.action, d.existed)
-	if err != nil {
-		return e, err
-	}
-	if move.destroy {
-		if len(d.writes) > 0 {
-			return e, at(d.writes[0].number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
+// edit adds what becomes of a row to the change.
+func (st *tableStage[S, R, C]) edit(d *draft[R], c C) error {
+	e := Edit[R]{Old: d.old, Existed: d.existed, Destroyed: d.turn.destroy}
+	if e.Destroyed {
+		if !e.Existed {
+			return nil
 		}
-		e.Destroyed = true
-		return e, nil
-	}
-	for _, w := range d.writes {
-		if err := w.column.put(d.row, w.value); err != nil {
-			return e, at(w.number, err)
-		}
+		return st.table.Put(c, e)
 	}
 	if st.table.Status != nil {
-		if err := st.settle(d, move.status); err != nil {
-			return e, err
+		if err := st.settle(d); err != nil {
+			return err
 		}
 	}
-	e.New, e.Activated = d.row, move.status == Active
-	return e, nil
+	e.New, e.Activated = d.row, d.turn.status == Active
+	return st.table.Put(c, e)
 }
 
 // settle gives the row its state: a row that is not active is notReady as long
 // as it lacks something. Whether an active row may be active is for the
 // application to say, which knows the other rows too.
-func (st *tableStage[S, R, C]) settle(d *draft[R], wanted int32) error {
-	status := st.table.Status(d.row)
+func (st *tableStage[S, R, C]) settle(d *draft[R]) error {
+	status, wanted := st.table.Status(d.row), d.turn.status
 	if wanted == 0 {
 		wanted = int32(*status)
 	}
@@ -246,16 +282,27 @@ func (st *tableStage[S, R, C]) settle(d *draft[R], wanted int32) error {
 }
 
 func (st *tableStage[S, R, C]) locate(index smi.OID, column string) int {
-	for _, d := range st.drafts {
+	for i := range st.drafts {
+		d := &st.drafts[i]
 		if !d.index.Equal(index) {
 			continue
 		}
-		for _, w := range d.writes {
-			if w.column.Name == column {
+		for _, w := range st.writes {
+			if w.draft == i && w.column.Name == column {
 				return w.number
 			}
 		}
 		return max(d.actionAt, d.first)
 	}
 	return 0
+}
+
+func (st *tableStage[S, R, C]) each(yield func(number int, old smi.Value)) {
+	for _, w := range st.writes {
+		old := smi.NoSuchInstance()
+		if d := &st.drafts[w.draft]; d.existed {
+			old = w.column.get(d.old)
+		}
+		yield(w.number, old)
+	}
 }

@@ -38,6 +38,9 @@ type Table[S, R, C any] struct {
 	Ready func(r R) error
 	// Status points to the state of the row, for tables with a RowStatus.
 	Status func(r R) *uint8
+	// Expect, if set, is told how many edits of rows may follow, so that the
+	// change can make room for them.
+	Expect func(c C, rows int)
 	// Put adds an edit to the change. An error refuses the SET; a
 	// *smi.SetError without an index is about the row.
 	Put func(c C, e Edit[R]) error

@@ -70,41 +70,30 @@ func New(o Options) (*Module, error) {
 // lcmsRequestTable.
 func (m *Module) Prepare(context string, vbs []smi.Varbind) (agentx.Pending, error) {
 	pending, err := m.Module.Prepare(context, vbs)
-	if report, ok := pending.(reported); ok {
-		return report.Pending, nil
-	}
 	if err == nil {
-		return &recorded{pending, m.control, m.describe(context, vbs)}, nil
+		return pending, nil
 	}
 	refused := &smi.SetError{Status: smi.GenErr, Index: 1, Reason: err.Error()}
 	errors.As(err, &refused)
 	if at := max(refused.Index, 1) - 1; at < len(vbs) {
-		for _, line := range m.describe(context, vbs[at:at+1]) {
-			line.Outcome, line.Reason = control.Refused, refused.Status.String()+": "+refused.Reason
-			m.control.Record(line)
+		old := smi.NoSuchInstance()
+		if view, ok := m.View(""); ok {
+			old = view.Get(vbs[at].Name)
 		}
+		line := m.describe(&vbs[at], old)
+		line.Context, line.Outcome, line.Reason = context, control.Refused, refused.Status.String()+": "+refused.Reason
+		m.control.Record(line)
 	}
 	return nil, err
 }
 
-// reported is a transaction that is only a report of a monitor: it changes
-// nothing that anybody asked for, and is not recorded.
-type reported struct{ agentx.Pending }
-
-// describe makes a line of the record for each varbind.
-func (m *Module) describe(context string, vbs []smi.Varbind) []control.Request {
-	view, ok := m.View("")
-	if !ok {
-		return nil
+// describe makes a line of the record of a varbind and what stood there before.
+func (m *Module) describe(vb *smi.Varbind, old smi.Value) control.Request {
+	line := control.Request{Source: lvs.SourceSNMP, Object: vb.Name, NewValue: mib.AdminString(m.Format(vb.Name, vb.Value))}
+	if !old.IsException() {
+		line.OldValue = m.Format(vb.Name, old)
 	}
-	lines := make([]control.Request, len(vbs))
-	for i, vb := range vbs {
-		lines[i] = control.Request{Source: lvs.SourceSNMP, Context: context, Object: vb.Name, NewValue: mib.AdminString(m.Format(vb.Name, vb.Value))}
-		if old := view.Get(vb.Name); !old.IsException() {
-			lines[i].OldValue = m.Format(vb.Name, old)
-		}
-	}
-	return lines
+	return line
 }
 
 // recorded is a transaction whose end is recorded.
@@ -154,19 +143,23 @@ func (r *recorded) record(outcome control.Outcome, reason string) {
 	r.lines = nil
 }
 
-// prepare hands a change to control and translates its refusal.
+// prepare hands a change to control and translates its refusal. But for what a
+// monitor reports, what becomes of it is recorded.
 func (m *Module) prepare(change *lvs.Change, set *mib.Set[*control.Snapshot, *lvs.Change]) (agentx.Pending, error) {
-	if change.IsEmpty() {
-		return nothing{}, nil
+	var pending agentx.Pending = nothing{}
+	if !change.IsEmpty() {
+		tx, err := m.control.Prepare(*change)
+		if err != nil {
+			return nil, translate(err, set)
+		}
+		if change.IsReport() { // it changes nothing that anybody asked for
+			return tx, nil
+		}
+		pending = tx
 	}
-	tx, err := m.control.Prepare(*change)
-	if err != nil {
-		return nil, translate(err, set)
-	}
-	if change.IsReport() {
-		return reported{tx}, nil
-	}
-	return tx, nil
+	lines := make([]control.Request, set.Len())
+	set.Each(func(number int, vb *smi.Varbind, old smi.Value) { lines[number-1] = m.describe(vb, old) })
+	return &recorded{pending, m.control, lines}, nil
 }
 
 // nothing is a SET that changes nothing, as destroying what is not there.

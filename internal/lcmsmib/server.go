@@ -21,7 +21,13 @@ var (
 type serverRow struct {
 	service *control.ServiceRow
 	control.ServerRow
-	written *told // in a draft: what is reported, unsaid where nothing is
+	written *written // in a draft
+}
+
+// written is what a SET makes of a server.
+type written struct {
+	server lvs.Server
+	told   // unsaid where nothing is
 }
 
 // told is what a monitor tells of a server.
@@ -42,10 +48,18 @@ func (r serverRow) healthAge() uint64 {
 // unsaidText stands for a detail that is not written: it cannot be.
 const unsaidText = "\x00"
 
+// desired returns what is asked for, or what is written of it.
+func (r serverRow) desired() *lvs.Server {
+	if r.written != nil {
+		return &r.written.server
+	}
+	return r.Server
+}
+
 // told returns what stands of the monitor's word, or what is written of it.
 func (r serverRow) told() *told {
 	if r.written != nil {
-		return r.written
+		return &r.written.told
 	}
 	now := told{health: lvs.HealthUnknown}
 	if c := r.Told; c != nil {
@@ -85,19 +99,19 @@ func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
 		mib.AddressTypeOf(2, "lcmsServerAddressType", func(r row) int32 { return mib.AddressType(r.Server.Key.Addr()) }),
 		mib.AddressOf(3, "lcmsServerAddress", func(r row) netip.Addr { return r.Server.Key.Addr() }),
 		mib.Gauge32(4, "lcmsServerPort", func(r row) uint64 { return uint64(r.Server.Key.Port()) }),
-		mib.Text(5, "lcmsServerHost", func(r row) *string { return (*string)(&r.Server.Host) }, mib.Creatable, mib.Range(0, lvs.MaxHostName)),
-		mib.Enum(6, "lcmsServerForwarding", func(r row) *lvs.Forwarding { return &r.Server.Forwarding }, []string{"masquerade", "local", "tunnel", "directRoute", "bypass"}, mib.Creatable, mib.From(1), mib.Settable(4)),
-		mib.Unsigned32(7, "lcmsServerWeight", func(r row) *uint32 { return &r.Server.Weight }, mib.Creatable, mib.Range(0, lvs.MaxWeight)),
+		mib.Text(5, "lcmsServerHost", func(r row) *string { return (*string)(&r.desired().Host) }, mib.Creatable, mib.Range(0, lvs.MaxHostName)),
+		mib.Enum(6, "lcmsServerForwarding", func(r row) *lvs.Forwarding { return &r.desired().Forwarding }, []string{"masquerade", "local", "tunnel", "directRoute", "bypass"}, mib.Creatable, mib.From(1), mib.Settable(4)),
+		mib.Unsigned32(7, "lcmsServerWeight", func(r row) *uint32 { return &r.desired().Weight }, mib.Creatable, mib.Range(0, lvs.MaxWeight)),
 		mib.Unsigned32(8, "lcmsServerAdvisedWeight", func(r row) *uint32 { return &r.told().advised }, mib.Creatable, mib.Range(0, lvs.MaxWeight)),
 		mib.Gauge32(9, "lcmsServerOperWeight", func(r row) uint64 { return uint64(r.Actual.Weight) }),
 		mib.TextOf(10, "lcmsServerWeightReason", func(r row) string { return r.service.WeightReason(r.ServerState) }),
-		mib.Unsigned32(11, "lcmsServerUpperThreshold", func(r row) *uint32 { return &r.Server.UpperThreshold }, mib.Creatable),
-		mib.Unsigned32(12, "lcmsServerLowerThreshold", func(r row) *uint32 { return &r.Server.LowerThreshold }, mib.Creatable),
-		mib.Enum(13, "lcmsServerTunnelType", func(r row) *lvs.TunnelType { return &r.Server.TunnelType }, []string{"ipip", "gue", "gre"}, mib.Creatable, mib.From(1)),
-		mib.Unsigned32(14, "lcmsServerTunnelPort", func(r row) *uint16 { return &r.Server.TunnelPort }, mib.Creatable),
-		mib.Bits(15, "lcmsServerTunnelFlags", func(r row) *lvs.TunnelFlags { return &r.Server.TunnelFlags }, []string{"checksum", "remoteChecksum"}, mib.Creatable),
-		mib.Enum(16, "lcmsServerAdminStatus", func(r row) *lvs.AdminStatus { return &r.Server.AdminStatus }, adminLabels, mib.Creatable),
-		mib.Unsigned32(17, "lcmsServerDrainTimeout", func(r row) *uint32 { return &r.Server.DrainTimeout }, mib.Creatable),
+		mib.Unsigned32(11, "lcmsServerUpperThreshold", func(r row) *uint32 { return &r.desired().UpperThreshold }, mib.Creatable),
+		mib.Unsigned32(12, "lcmsServerLowerThreshold", func(r row) *uint32 { return &r.desired().LowerThreshold }, mib.Creatable),
+		mib.Enum(13, "lcmsServerTunnelType", func(r row) *lvs.TunnelType { return &r.desired().TunnelType }, []string{"ipip", "gue", "gre"}, mib.Creatable, mib.From(1)),
+		mib.Unsigned32(14, "lcmsServerTunnelPort", func(r row) *uint16 { return &r.desired().TunnelPort }, mib.Creatable),
+		mib.Bits(15, "lcmsServerTunnelFlags", func(r row) *lvs.TunnelFlags { return &r.desired().TunnelFlags }, []string{"checksum", "remoteChecksum"}, mib.Creatable),
+		mib.Enum(16, "lcmsServerAdminStatus", func(r row) *lvs.AdminStatus { return &r.desired().AdminStatus }, adminLabels, mib.Creatable),
+		mib.Unsigned32(17, "lcmsServerDrainTimeout", func(r row) *uint32 { return &r.desired().DrainTimeout }, mib.Creatable),
 		mib.Enum(18, "lcmsServerHealth", func(r row) *lvs.Health { return &r.told().health }, []string{"unknown", "up", "down"}, mib.Creatable),
 		mib.Gauge32(19, "lcmsServerHealthAge", func(r row) uint64 { return r.healthAge() }),
 		mib.Text(20, "lcmsServerHealthDetail", func(r row) *string { return &r.told().detail }, mib.Creatable, mib.Range(0, lvs.MaxDetail)),
@@ -106,28 +120,23 @@ func server() *mib.Table[*control.Snapshot, serverRow, *lvs.Change] {
 		mib.Time(23, "lcmsServerLastChange", func(r row) time.Time { return r.LastChange.Time() }),
 		mib.Counter32(24, "lcmsServerTransitions", func(r row) uint32 { return r.Transitions }),
 		mib.TextOf(25, "lcmsServerLastError", func(r row) string { return r.LastError }),
-		mib.StorageType(26, "lcmsServerStorageType", func(r row) *lvs.Storage { return &r.Server.Storage }),
-		mib.RowStatus(27, "lcmsServerRowStatus", func(r row) *lvs.Status { return &r.Server.Status }),
-		mib.Enum(28, "lcmsServerDrainAction", func(r row) *lvs.DrainAction { return &r.Server.DrainAction }, []string{"keep", "down", "destroy"}, mib.Creatable),
+		mib.StorageType(26, "lcmsServerStorageType", func(r row) *lvs.Storage { return &r.desired().Storage }),
+		mib.RowStatus(27, "lcmsServerRowStatus", func(r row) *lvs.Status { return &r.desired().Status }),
+		mib.Enum(28, "lcmsServerDrainAction", func(r row) *lvs.DrainAction { return &r.desired().DrainAction }, []string{"keep", "down", "destroy"}, mib.Creatable),
 	)
 	t.Clone = func(r row) row {
-		clone := &struct {
-			state   control.ServerState
-			server  lvs.Server
-			written told
-		}{*r.ServerState, *r.Server, told{advised: unsaid, detail: unsaidText}}
-		clone.state.Server = &clone.server
-		r.ServerState, r.written = &clone.state, &clone.written
+		r.written = &written{*r.Server, told{advised: unsaid, detail: unsaidText}}
 		return r
 	}
 	t.New = newServer
 	t.Ready = func(r row) error {
-		if refusal := r.Server.Check(&r.service.Service); refusal != nil {
+		if refusal := r.desired().Check(&r.service.Service); refusal != nil {
 			return refusal
 		}
 		return nil
 	}
-	t.Status = func(r row) *uint8 { return (*uint8)(&r.Server.Status) }
+	t.Status = func(r row) *uint8 { return (*uint8)(&r.desired().Status) }
+	t.Expect = func(c *lvs.Change, rows int) { c.PutServers = slices.Grow(c.PutServers, rows) }
 	t.Put = putServer
 	return t
 }
@@ -150,7 +159,7 @@ func newServer(s *control.Snapshot, index smi.OID) (serverRow, error) {
 	server := lvs.NewServer(key)
 	row := serverRow{
 		ServerRow: control.ServerRow{ServerState: &control.ServerState{Text: text, Server: &server}},
-		written:   &told{advised: unsaid, detail: unsaidText},
+		written:   &written{server, told{advised: unsaid, detail: unsaidText}},
 	}
 	if i, found := s.Find(service.String()); found {
 		row.service = s.Services[i]
@@ -180,10 +189,10 @@ func putServer(c *lvs.Change, e mib.Edit[serverRow]) error {
 		return refuse(smi.InconsistentValue, adoptFirst)
 	}
 	report := e.New.reported(c)
-	if !external && e.Existed && *e.New.Server == *e.Old.Server && (report || e.Old.Note == "") {
+	put := *e.New.desired()
+	if !external && e.Existed && put == *e.Old.Server && (report || e.Old.Note == "") {
 		return nil // else the same again is meant for the directory, which has something else
 	}
-	put := *e.New.Server
 	if put.Storage == lvs.Other {
 		put.Storage = lvs.NonVolatile
 	}
