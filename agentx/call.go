@@ -18,6 +18,7 @@ type calls struct {
 // for them is woken once, by the last.
 type batch struct {
 	outcomes []outcome
+	whole    bool          // their varbinds are wanted too
 	left     int           // that have none yet
 	done     chan struct{} // closed when none is left
 }
@@ -32,7 +33,7 @@ type place struct {
 // needs, or why there is none.
 type outcome struct {
 	session uint32
-	pdu     *ResponsePDU
+	pdu     ResponsePDU
 	err     error
 }
 
@@ -40,8 +41,8 @@ func newCalls() *calls { return &calls{waiting: make(map[uint32]place)} }
 
 // add makes a batch of n, and the packet id of its first request; the others
 // have the ids that follow.
-func (c *calls) add(n int) (first uint32, b *batch) {
-	b = &batch{outcomes: make([]outcome, n), left: n, done: make(chan struct{})}
+func (c *calls) add(n int, whole bool) (first uint32, b *batch) {
+	b = &batch{outcomes: make([]outcome, n), whole: whole, left: n, done: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first = c.last + 1
@@ -60,7 +61,8 @@ func (c *calls) end(first uint32, b *batch, err error) []outcome {
 	return b.outcomes
 }
 
-// settle gives a request its outcome, if it still waits for one.
+// settle gives a request its outcome, if it still waits for one. The varbinds of
+// a Response stay the caller's.
 func (c *calls) settle(id uint32, o outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,6 +71,11 @@ func (c *calls) settle(id uint32, o outcome) {
 		return
 	}
 	delete(c.waiting, id)
+	if p.of.whole {
+		o.pdu.Varbinds = cloned(o.pdu.Varbinds)
+	} else {
+		o.pdu.Varbinds = nil
+	}
 	p.of.outcomes[p.at] = o
 	if p.of.left--; p.of.left == 0 {
 		close(p.of.done)
@@ -94,8 +101,9 @@ func (l *link) call(ctx context.Context, p PDU) (outcome, error) {
 // exchange is call for several requests, which are sent at once and wait for
 // their Responses together.
 func (l *link) exchange(ctx context.Context, pdus ...PDU) []outcome {
-	first, batch := l.calls.add(len(pdus))
-	var packets []byte
+	kind := pdus[0].Type()
+	first, batch := l.calls.add(len(pdus), kind == TypeIndexAllocate)
+	packets := make([]byte, 0, 1024*len(pdus)) // most are shorter
 	for at, p := range pdus {
 		id := first + uint32(at)
 		b, err := Append(packets, Header{Flags: l.order, SessionID: l.session.Load(), PacketID: id}, p)
@@ -112,7 +120,6 @@ func (l *link) exchange(ctx context.Context, pdus ...PDU) []outcome {
 	}
 	timer := time.NewTimer(l.limit)
 	defer timer.Stop()
-	kind := pdus[0].Type()
 	select {
 	case <-batch.done:
 	case <-l.lost:

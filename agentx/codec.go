@@ -311,6 +311,16 @@ func (d *decoder) varbinds(vbs []smi.Varbind) []smi.Varbind {
 	return vbs
 }
 
+// cloned returns a copy of varbinds with all that they hold.
+func cloned(vbs []smi.Varbind) []smi.Varbind {
+	vbs = slices.Clone(vbs)
+	for i := range vbs {
+		vbs[i].Name, vbs[i].Value.OID = vbs[i].Name.Clone(), vbs[i].Value.OID.Clone()
+	}
+	detach(vbs)
+	return vbs
+}
+
 // detach gives the octet strings of varbinds memory of their own.
 func detach(vbs []smi.Varbind) {
 	for i := range vbs {

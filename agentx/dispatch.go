@@ -17,7 +17,7 @@ const outLimit = 64 << 10
 
 // dispatcher reads the packets of one connection and answers the requests
 // among them, in order. All its memory is used again for each PDU; only a SET
-// and the Responses to our own requests get memory of their own.
+// gets memory of its own.
 type dispatcher struct {
 	conn    *conn
 	handler Handler
@@ -32,6 +32,7 @@ type dispatcher struct {
 	enc    encoder // its buf holds answers that are not sent yet
 	get    GetPDU
 	bulk   GetBulkPDU
+	reply  ResponsePDU
 	vb     smi.Varbind
 	cursor []smi.OID // where each repeater of a GetBulk stands
 }
@@ -256,20 +257,17 @@ func (d *dispatcher) prepare(h Header, payload []byte) (Pending, error) {
 
 // response hands a Response to whoever waits for it.
 func (d *dispatcher) response(h Header, payload []byte) error {
-	var own decoder
-	own.reset(h, payload)
-	var p ResponsePDU
-	p.decode(&own, h.Flags)
-	if err := own.finish(); err != nil {
+	d.dec.reset(h, payload)
+	d.reply.decode(&d.dec, h.Flags)
+	if err := d.dec.finish(); err != nil {
 		d.protocolError(fmt.Errorf("answer of the master: %w", err))
 		return err
 	}
-	detach(p.Varbinds)
 	if h.SessionID != d.session.Load() && d.session.Load() != 0 {
 		d.protocolError(fmt.Errorf("answer of the master for session %d, ours is %d", h.SessionID, d.session.Load()))
 		return nil
 	}
-	d.calls.settle(h.PacketID, outcome{session: h.SessionID, pdu: &p})
+	d.calls.settle(h.PacketID, outcome{session: h.SessionID, pdu: d.reply})
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (s *Session) call(ctx context.Context, p PDU) (*ResponsePDU, error) {
 		return nil, ErrNotConnected
 	}
 	r, err := l.call(ctx, p)
-	return r.pdu, err
+	return &r.pdu, err
 }
 
 // Notify sends a notification and waits until the master has accepted it. The
