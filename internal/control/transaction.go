@@ -653,8 +653,8 @@ func (t *Transaction) settleAround(key lvs.ServiceKey, p *part) {
 // could.
 func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time) bool {
 	before, next := t.before.Cursor(), t.next.Cursor()
-	old, service := before.Service(key), next.Service(key)
-	if old == nil || service == nil || *old != *service || !p.around.Same(&g.row.around) || g.row.External || len(before.Servers(key)) != len(next.Servers(key)) {
+	was, service := before.Service(key), next.Service(key)
+	if was == nil || service == nil || *was != *service || !p.around.Same(&g.row.around) || g.row.External || len(before.Servers(key)) != len(next.Servers(key)) {
 		return false
 	}
 	var edits []*lvs.ServerSpec // in the order of their keys
