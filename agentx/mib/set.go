@@ -29,8 +29,8 @@ type stage[C any] interface {
 	finish(c C) error
 	// locate finds the varbind of a column of a row, 0 if the row is not here.
 	locate(index smi.OID, column string) int
-	// each says of every varbind what its object is now.
-	each(yield func(number int, old smi.Value))
+	// each is Each for the varbinds of the table.
+	each(yield func(*Write))
 }
 
 // Prepare implements agentx.Writer. The varbinds may come in any order; RFC
@@ -72,11 +72,22 @@ func (set *Set[S, C]) add(s S, number int) error {
 // Len returns how many varbinds there are.
 func (set *Set[S, C]) Len() int { return len(set.varbinds) }
 
-// Each calls yield for every varbind, with what its object is before the SET:
-// noSuchInstance where it is not there. The number counts from 1.
-func (set *Set[S, C]) Each(yield func(number int, vb *smi.Varbind, old smi.Value)) {
+// Write is one varbind of a SET.
+type Write struct {
+	*smi.Varbind
+	Number int       // in the SET, from 1
+	Old    smi.Value // of the object before the SET; noSuchInstance where it is not there
+	labels []string
+}
+
+// Format is Format of the module for a value of the object.
+func (w *Write) Format(v smi.Value) string { return format(w.labels, v) }
+
+// Each calls yield for every varbind, those of one table after the other. It may
+// not keep the Write.
+func (set *Set[S, C]) Each(yield func(*Write)) {
 	for _, st := range set.stages {
-		st.each(func(number int, old smi.Value) { yield(number, &set.varbinds[number-1], old) })
+		st.each(yield)
 	}
 }
 
@@ -297,12 +308,13 @@ func (st *tableStage[S, R, C]) locate(index smi.OID, column string) int {
 	return 0
 }
 
-func (st *tableStage[S, R, C]) each(yield func(number int, old smi.Value)) {
+func (st *tableStage[S, R, C]) each(yield func(*Write)) {
+	var out Write
 	for _, w := range st.writes {
-		old := smi.NoSuchInstance()
+		out = Write{Varbind: &st.varbinds[w.number-1], Number: w.number, Old: smi.NoSuchInstance(), labels: w.column.Labels}
 		if d := &st.drafts[w.draft]; d.existed {
-			old = w.column.get(d.old)
+			out.Old = w.column.get(d.old)
 		}
-		yield(w.number, old)
+		yield(&out)
 	}
 }

@@ -159,11 +159,15 @@ func (t *Table[S, R, C]) next(s S, rest smi.OID, include bool, vb *smi.Varbind) 
 
 // format renders the value of a column for people.
 func (t *Table[S, R, C]) format(n uint32, v smi.Value) string {
-	i, ok := t.column(n)
-	if !ok || v.Type != smi.TypeInteger {
-		return v.String()
+	if i, ok := t.column(n); ok {
+		return format(t.Columns[i].Labels, v)
 	}
-	if labels, at := t.Columns[i].Labels, int(v.Int()); at >= 1 && at <= len(labels) {
+	return v.String()
+}
+
+// format renders a value for people: one of an enumeration with its label.
+func format(labels []string, v smi.Value) string {
+	if at := int(v.Int()); v.Type == smi.TypeInteger && at >= 1 && at <= len(labels) {
 		return fmt.Sprintf("%s(%d)", labels[at-1], at)
 	}
 	return v.String()

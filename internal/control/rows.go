@@ -78,7 +78,7 @@ func (c *Control) rebuild(g *group, key lvs.ServiceKey, reading *lvs.ActualServi
 	c.show(g, row)
 	finish(row, old, now)
 	c.annotate(g, key)
-	g.drift = !row.External && drifted(row)
+	g.drift = !row.External && row.drifted()
 	g.settled = !row.starting && !g.drift && !g.noted && !slices.ContainsFunc(row.Servers, func(s ServerRow) bool { return s.Oper.Status == OperDraining })
 	c.stale(old, row)
 	return row
@@ -176,7 +176,8 @@ func foreign(actual *lvs.ActualServer) lvs.Server {
 	return server
 }
 
-// nextServer makes the row of a server. state holds its configuration; before
+// nextServer makes the row of a server, and notes in that of its service if the
+// kernel holds it otherwise than it should. state holds its configuration; before
 // is the row as it was, zero if there was none.
 func nextServer(row *ServiceRow, state *ServerState, before ServerRow, actual *lvs.ActualServer, now time.Time) ServerRow {
 	next := *state
@@ -219,9 +220,11 @@ func nextServer(row *ServiceRow, state *ServerState, before ServerRow, actual *l
 		}
 		next.PeakActive = max(next.PeakActive, actual.ActiveConnections)
 	}
-	if next.External || isAs(actual, want, wanted) {
+	asWanted := isAs(actual, want, wanted)
+	if next.External || asWanted {
 		next.LastError = "" // the kernel holds what it should
 	}
+	row.astray = row.astray || next.External || !asWanted
 	if next != *state {
 		kept := next // not &next, which would put every next on the heap
 		state = &kept
@@ -390,28 +393,17 @@ func (row *ServiceRow) drains() bool {
 
 // drifted reports whether the kernel holds something else of our service than
 // it should.
-func drifted(row *ServiceRow) bool {
+func (row *ServiceRow) drifted() bool {
 	if !lvs.Wanted(&row.Service, &row.around) {
 		return row.inKernel != nil
 	}
-	if row.inKernel == nil || *row.inKernel != row.Service.ServiceSpec {
-		return true
-	}
-	for i := range row.Servers {
-		if row.drifted(&row.Servers[i]) {
-			return true
-		}
-	}
-	return false
+	return row.inKernel == nil || *row.inKernel != row.Service.ServiceSpec || row.astray
 }
 
-// drifted is the same of a server of a service that the kernel should hold.
-func (row *ServiceRow) drifted(s *ServerRow) bool {
-	if s.External {
-		return true
-	}
+// goesAstray is the same of a server of a service that the kernel should hold.
+func (row *ServiceRow) goesAstray(s ServerRow) bool {
 	want, ok := lvs.EffectiveServer(&row.Service, s.Server, &row.around)
-	return !isAs(s.Actual, want, ok)
+	return s.External || !isAs(s.Actual, want, ok)
 }
 
 // isAs reports whether the kernel holds a server as it should, or does not where

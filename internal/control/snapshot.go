@@ -52,6 +52,7 @@ type ServiceRow struct {
 
 	around   lvs.Circumstances
 	inKernel *lvs.ServiceSpec // what the kernel holds, nil if it does not
+	astray   bool             // it holds a server that was made last with the row otherwise than it should
 	starting bool             // made before anything was known: it is no transition
 }
 

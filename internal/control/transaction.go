@@ -670,9 +670,8 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	}
 	// What was told of servers changes with time what the kernel should hold of all.
 	others := g.drift || len(g.row.around.Conditions)+len(p.around.Conditions) > 0
-	drift := false
 	row := *g.row
-	row.around = p.around
+	row.around, row.astray = p.around, false
 	row.Servers = slices.Clone(g.row.Servers)
 	likely := 0
 	for _, k := range p.only {
@@ -694,13 +693,14 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 			actual, edits = &changed, edits[1:]
 		}
 		row.Servers[i] = nextServer(&row, &state, old, actual, now)
-		drift = drift || row.drifted(&row.Servers[i])
 	}
 	if len(edits) > 0 {
 		return false
 	}
 	row.ServersUp, row.ActiveConnections, row.InactiveConnections, row.PersistentConnections = 0, 0, 0, 0
 	finish(&row, g.row, now)
+	row.astray = row.astray || others && slices.ContainsFunc(row.Servers, row.goesAstray)
+	g.drift = row.drifted()
 	t.c.stale(g.row, &row)
 	shown := g.row
 	g.wanted, g.around = next.Servers(key), p.around
@@ -708,7 +708,6 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 	t.c.show(g, &row)
 	t.c.annotate(g, key)
 	t.c.compare(key, shown, g.row, now)
-	g.drift = drift || others && drifted(&row)
 	return true
 }
 

@@ -76,11 +76,11 @@ func (m *Module) Prepare(context string, vbs []smi.Varbind) (agentx.Pending, err
 	refused := &smi.SetError{Status: smi.GenErr, Index: 1, Reason: err.Error()}
 	errors.As(err, &refused)
 	if at := max(refused.Index, 1) - 1; at < len(vbs) {
-		old := smi.NoSuchInstance()
+		vb, old := &vbs[at], smi.NoSuchInstance()
 		if view, ok := m.View(""); ok {
-			old = view.Get(vbs[at].Name)
+			old = view.Get(vb.Name)
 		}
-		line := m.describe(&vbs[at], old)
+		line := describe(vb, old, func(v smi.Value) string { return m.Format(vb.Name, v) })
 		line.Context, line.Outcome, line.Reason = context, control.Refused, refused.Status.String()+": "+refused.Reason
 		m.control.Record(line)
 	}
@@ -88,10 +88,10 @@ func (m *Module) Prepare(context string, vbs []smi.Varbind) (agentx.Pending, err
 }
 
 // describe makes a line of the record of a varbind and what stood there before.
-func (m *Module) describe(vb *smi.Varbind, old smi.Value) control.Request {
-	line := control.Request{Source: lvs.SourceSNMP, Object: vb.Name, NewValue: mib.AdminString(m.Format(vb.Name, vb.Value))}
+func describe(vb *smi.Varbind, old smi.Value, format func(smi.Value) string) control.Request {
+	line := control.Request{Source: lvs.SourceSNMP, Object: vb.Name, NewValue: mib.AdminString(format(vb.Value))}
 	if !old.IsException() {
-		line.OldValue = m.Format(vb.Name, old)
+		line.OldValue = format(old)
 	}
 	return line
 }
@@ -158,7 +158,7 @@ func (m *Module) prepare(change *lvs.Change, set *mib.Set[*control.Snapshot, *lv
 		pending = tx
 	}
 	lines := make([]control.Request, set.Len())
-	set.Each(func(number int, vb *smi.Varbind, old smi.Value) { lines[number-1] = m.describe(vb, old) })
+	set.Each(func(w *mib.Write) { lines[w.Number-1] = describe(w.Varbind, w.Old, w.Format) })
 	return &recorded{pending, m.control, lines}, nil
 }
 
