@@ -59,7 +59,7 @@ weights: {interval: 2s, smoothing: 5s}
 	little := func(s float64) bool { return s < 0.22 }
 	m.shows(real(1), "capacity", "%")
 	reach("a third", even)
-	before := client.within(t, func(p99 int) bool { return p99 < 1500 })
+	before := client.within(t, func(took times) bool { return took.p99 < 1500 })
 
 	// How many connections the guest manages differs from one machine to another: the
 	// hog uses as much as they do. The hosts are alike when real1 has a seventh of them.
@@ -78,7 +78,7 @@ weights: {interval: 2s, smoothing: 5s}
 		return fmt.Errorf("nothing uses the processor of real1: %+v", at.Servers)
 	})
 	hogs[0](int(math.Ceil(86 * used)))
-	during := client.within(t, func(p99 int) bool { return p99 > 2*before })
+	during := client.within(t, func(took times) bool { return took.p99 > 2*before.p99 })
 	reach("less than a quarter", little)
 	// What it is, is seen by whoever walks the MIB.
 	eventually(t, func() error {
@@ -101,11 +101,11 @@ weights: {interval: 2s, smoothing: 5s}
 		}
 	}
 
-	// Who asks has better answers again, although real1 is as slow as before: as it still
-	// has one of seven connections, the slowest of a hundred answers are all its own.
-	during = max(during, client.worst(t))
-	after := client.within(t, func(p99 int) bool { return p99 < during*3/4 && p99 < 2000 })
-	t.Logf("99 of 100 answers took %d ms at most, with the hog %d ms, and %d ms when the weights had followed", before, during, after)
+	// Who asks has as good answers as before, although real1 is still slow: of seven
+	// connections it has one, and four of five answers come from the others. When it had
+	// one of three, some of these four were its own.
+	after := client.within(t, func(took times) bool { return took.p80 < 2*before.p80 && took.p99 < 2000 })
+	t.Logf("answers took %+v ms, with the hog %+v, and %+v when the weights had followed", before, during, after)
 
 	// It stays there: no swinging.
 	lowest, highest, turns := 1.0, 0.0, 0
@@ -141,40 +141,37 @@ weights: {interval: 2s, smoothing: 5s}
 	}
 }
 
-// p99s returns what the client has found: how many milliseconds all but one of a
-// hundred answers took.
-func (d *daemon) p99s(t *testing.T) (list []int) {
+// times are how many milliseconds some of the fastest of a hundred answers took.
+type times struct{ p50, p80, p99 int }
+
+// times returns what the client has found.
+func (d *daemon) times(t *testing.T) (list []times) {
 	t.Helper()
 	for line := range strings.Lines(d.out.String()) {
-		var answers, failures, p50, p99 int
-		if _, err := fmt.Sscanf(line, "answers %d failures %d p50 %d ms p99 %d ms", &answers, &failures, &p50, &p99); err != nil {
+		var answers, failures int
+		var took times
+		if _, err := fmt.Sscanf(line, "answers %d failures %d p50 %d ms p80 %d ms p99 %d ms", &answers, &failures, &took.p50, &took.p80, &took.p99); err != nil {
 			t.Fatalf("the client says %q", line)
 		}
-		list = append(list, p99)
+		list = append(list, took)
 	}
 	return list
 }
 
 // within waits until the client finds something, from now on.
-func (d *daemon) within(t *testing.T, fits func(p99 int) bool) (p99 int) {
+func (d *daemon) within(t *testing.T, fits func(times) bool) (found times) {
 	t.Helper()
-	from := len(d.p99s(t)) + 1 // what is being counted now began earlier
+	from := len(d.times(t)) + 1 // what is being counted now began earlier
 	eventually(t, func() error {
-		list := d.p99s(t)
-		for _, p99 = range list[min(from, len(list)):] {
-			if fits(p99) {
+		list := d.times(t)
+		for _, found = range list[min(from, len(list)):] {
+			if fits(found) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the client finds %v ms, of them from number %d on", list, from)
+		return fmt.Errorf("the client finds %+v ms, of them from number %d on", list, from)
 	})
-	return p99
-}
-
-// worst returns the longest that it has found.
-func (d *daemon) worst(t *testing.T) int {
-	t.Helper()
-	return slices.Max(d.p99s(t))
+	return found
 }
 
 func (s *site) walk(object string) []director.Varbind {

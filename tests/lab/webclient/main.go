@@ -105,7 +105,7 @@ func (c client) watch(span time.Duration) {
 const every = 10 * time.Second
 
 // time asks at a rate, and prints of those that were answered since the last time
-// how long half of them took at most, and all but one of a hundred.
+// how long half of them took at most, four of five, and all but one of a hundred.
 func (c client) time(span time.Duration, rate float64) {
 	var mu sync.Mutex
 	var took []time.Duration
@@ -135,7 +135,8 @@ func (c client) time(span time.Duration, rate float64) {
 			mu.Lock()
 			slices.Sort(took)
 			if n := len(took); n > 0 {
-				fmt.Printf("answers %d failures %d p50 %d ms p99 %d ms\n", n, failures, took[n/2].Milliseconds(), took[n*99/100].Milliseconds())
+				fmt.Printf("answers %d failures %d p50 %d ms p80 %d ms p99 %d ms\n", n, failures,
+					took[n/2].Milliseconds(), took[n*4/5].Milliseconds(), took[n*99/100].Milliseconds())
 			}
 			took, failures = took[:0], 0
 			mu.Unlock()
