@@ -121,7 +121,7 @@ type tableStage[S, R, C any] struct {
 	snapshot S
 	varbinds []smi.Varbind
 	drafts   []draft[R]
-	writes   []write[R] // of all drafts, in the order of the varbinds
+	cells    []cell[R] // of all drafts, in the order of the varbinds
 }
 
 // draft is one row that a SET touches.
@@ -137,8 +137,8 @@ type draft[R any] struct {
 	turn     transition
 }
 
-// write is one varbind with the position of the draft that it belongs to.
-type write[R any] struct {
+// cell is what one varbind writes to: a column of the draft with a position.
+type cell[R any] struct {
 	column *Column[R]
 	draft  int
 	number int
@@ -146,10 +146,10 @@ type write[R any] struct {
 
 // stage begins the drafts that at most so many of the varbinds make.
 func (t *Table[S, R, C]) stage(s S, vbs []smi.Varbind, most int) stage[C] {
-	return &tableStage[S, R, C]{table: t, snapshot: s, varbinds: vbs, drafts: make([]draft[R], 0, most), writes: make([]write[R], 0, most)}
+	return &tableStage[S, R, C]{table: t, snapshot: s, varbinds: vbs, drafts: make([]draft[R], 0, most), cells: make([]cell[R], 0, most)}
 }
 
-func (st *tableStage[S, R, C]) value(w write[R]) smi.Value { return st.varbinds[w.number-1].Value }
+func (st *tableStage[S, R, C]) value(x cell[R]) smi.Value { return st.varbinds[x.number-1].Value }
 
 func (st *tableStage[S, R, C]) add(number int, rest smi.OID) error {
 	if len(rest) == 0 {
@@ -163,24 +163,24 @@ func (st *tableStage[S, R, C]) add(number int, rest smi.OID) error {
 	if c.put == nil {
 		return refuse(smi.NotWritable, "%s is read-only", c.Name)
 	}
-	w := write[R]{column: c, number: number}
-	if err := c.check(st.value(w)); err != nil {
+	x := cell[R]{column: c, number: number}
+	if err := c.check(st.value(x)); err != nil {
 		return err
 	}
 	var err error
-	if w.draft, err = st.draft(rest[1:], number); err != nil {
+	if x.draft, err = st.draft(rest[1:], number); err != nil {
 		return err
 	}
-	d := &st.drafts[w.draft]
+	d := &st.drafts[x.draft]
 	if bit := uint64(1) << (i % 64); d.written&bit == 0 {
 		d.written |= bit
-	} else if k := slices.IndexFunc(st.writes, func(other write[R]) bool { return other.column == c && other.draft == w.draft }); k >= 0 {
-		return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, st.writes[k].number, number)
+	} else if k := slices.IndexFunc(st.cells, func(other cell[R]) bool { return other.column == c && other.draft == x.draft }); k >= 0 {
+		return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, st.cells[k].number, number)
 	}
 	if c.isRowStatus {
-		d.action, d.actionAt = st.value(w).Int(), number
+		d.action, d.actionAt = st.value(x).Int(), number
 	}
-	st.writes = append(st.writes, w)
+	st.cells = append(st.cells, x)
 	return nil
 }
 
@@ -229,15 +229,15 @@ func (st *tableStage[S, R, C]) finish(c C) error {
 			return at(max(d.actionAt, d.first), err)
 		}
 	}
-	for _, w := range st.writes {
-		d := &st.drafts[w.draft]
+	for _, x := range st.cells {
+		d := &st.drafts[x.draft]
 		switch {
-		case w.column.isRowStatus:
+		case x.column.isRowStatus:
 		case d.turn.destroy:
-			return at(w.number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
+			return at(x.number, refuse(smi.InconsistentValue, "the same request destroys the row and writes to it: do one of both"))
 		default:
-			if err := w.column.put(d.row, st.value(w)); err != nil {
-				return at(w.number, err)
+			if err := x.column.put(d.row, st.value(x)); err != nil {
+				return at(x.number, err)
 			}
 		}
 	}
@@ -298,9 +298,9 @@ func (st *tableStage[S, R, C]) locate(index smi.OID, column string) int {
 		if !d.index.Equal(index) {
 			continue
 		}
-		for _, w := range st.writes {
-			if w.draft == i && w.column.Name == column {
-				return w.number
+		for _, x := range st.cells {
+			if x.draft == i && x.column.Name == column {
+				return x.number
 			}
 		}
 		return max(d.actionAt, d.first)
@@ -310,10 +310,10 @@ func (st *tableStage[S, R, C]) locate(index smi.OID, column string) int {
 
 func (st *tableStage[S, R, C]) each(yield func(*Write)) {
 	var out Write
-	for _, w := range st.writes {
-		out = Write{Varbind: &st.varbinds[w.number-1], Number: w.number, Old: smi.NoSuchInstance(), labels: w.column.Labels}
-		if d := &st.drafts[w.draft]; d.existed {
-			out.Old = w.column.get(d.old)
+	for _, x := range st.cells {
+		out = Write{Varbind: &st.varbinds[x.number-1], Number: x.number, Old: smi.NoSuchInstance(), labels: x.column.Labels}
+		if d := &st.drafts[x.draft]; d.existed {
+			out.Old = x.column.get(d.old)
 		}
 		yield(&out)
 	}
