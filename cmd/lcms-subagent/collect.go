@@ -10,11 +10,11 @@ import (
 
 // How much garbage may pile up before it is collected. A small heap may grow
 // by spare, because collecting it every few megabytes costs more processor
-// time than answering; a large one by a quarter, because its readings of the
+// time than answering; a large one by a fifth, because its readings of the
 // kernel die at once.
 const (
 	spare        = 16 << 20
-	leastPercent = 25
+	leastPercent = 20
 	// A heap that grows suddenly is bounded too until the next look at it.
 	smallest = 4 << 20
 	// A heap that holds so much more memory than it uses gives it back.
@@ -57,7 +57,7 @@ func collectPercent(live uint64) int {
 	case percent <= leastPercent:
 		return leastPercent
 	case percent < 100:
-		return percent / 25 * 25
+		return max(leastPercent, percent/25*25)
 	}
 	return percent / 100 * 100
 }
