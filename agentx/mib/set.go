@@ -130,9 +130,8 @@ type draft[R any] struct {
 	hash     uint64 // of index
 	old, row R
 	existed  bool
-	first    int    // number of the first varbind
-	written  uint64 // columns, each the bit of its position modulo 64
-	action   int32  // of the RowStatus
+	first    int   // number of the first varbind
+	action   int32 // of the RowStatus
 	actionAt int
 	turn     transition
 }
@@ -172,10 +171,10 @@ func (st *tableStage[S, R, C]) add(number int, rest smi.OID) error {
 		return err
 	}
 	d := &st.drafts[x.draft]
-	if bit := uint64(1) << (i % 64); d.written&bit == 0 {
-		d.written |= bit
-	} else if k := slices.IndexFunc(st.cells, func(other cell[R]) bool { return other.column == c && other.draft == x.draft }); k >= 0 {
-		return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, st.cells[k].number, number)
+	if d.first != number {
+		if k := slices.IndexFunc(st.cells, func(other cell[R]) bool { return other.column == c && other.draft == x.draft }); k >= 0 {
+			return refuse(smi.InconsistentValue, "%s is in the request twice (varbinds %d and %d)", c.Name, st.cells[k].number, number)
+		}
 	}
 	if c.isRowStatus {
 		d.action, d.actionAt = st.value(x).Int(), number

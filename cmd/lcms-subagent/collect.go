@@ -53,11 +53,8 @@ func tuneCollector(ctx context.Context) error {
 // is not set all the time.
 func collectPercent(live uint64) int {
 	percent := int(spare * 100 / max(live, smallest))
-	switch {
-	case percent <= leastPercent:
-		return leastPercent
-	case percent < 100:
-		return max(leastPercent, percent/25*25)
+	if percent >= 100 {
+		return percent / 100 * 100
 	}
-	return percent / 100 * 100
+	return max(leastPercent, percent/25*25)
 }

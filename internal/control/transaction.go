@@ -385,11 +385,11 @@ func (t *Transaction) durable() lvs.Change {
 	if t.c.directory == nil {
 		return t.change.Durable(t.before)
 	}
-	durable := lvs.Change{Settings: t.change.Settings}
+	var durable lvs.Change
 	if t.shared != nil {
 		durable = *t.shared
-		durable.Settings = t.change.Settings
 	}
+	durable.Settings = t.change.Settings
 	return durable
 }
 

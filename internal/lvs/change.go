@@ -1,7 +1,5 @@
 package lvs
 
-import "slices"
-
 // Source says who asked for a change.
 type Source uint8
 
@@ -88,24 +86,12 @@ func (c *Change) IsReport() bool {
 // Services returns the services that the change touches, each once.
 func (c *Change) Services() []ServiceKey {
 	var keys []ServiceKey
-	var seen map[ServiceKey]bool // where there are many
+	seen := make(map[ServiceKey]bool)
 	add := func(k ServiceKey) {
-		if n := len(keys); n > 0 && keys[n-1] == k {
+		if n := len(keys); n > 0 && keys[n-1] == k || seen[k] {
 			return
 		}
-		const many = 8
-		if seen == nil && len(keys) == many {
-			seen = make(map[ServiceKey]bool)
-			for _, k := range keys {
-				seen[k] = true
-			}
-		}
-		if seen[k] || seen == nil && slices.Contains(keys, k) {
-			return
-		}
-		if seen != nil {
-			seen[k] = true
-		}
+		seen[k] = true
 		keys = append(keys, k)
 	}
 	for _, k := range c.Adopt {

@@ -31,37 +31,26 @@ func (s *serviceConfig) compare(other *serviceConfig) int { return compareNames(
 
 // Service returns the service named k.
 func (c *Config) Service(k ServiceKey) (Service, bool) {
-	if i, ok := c.find(k); ok {
-		return c.services[i].service, true
+	at := c.Cursor()
+	if s := at.Service(k); s != nil {
+		return *s, true
 	}
 	return Service{}, false
 }
 
 // Server returns a server of a service.
 func (c *Config) Server(k ServiceKey, s ServerKey) (Server, bool) {
-	if server := c.FindServer(k, s); server != nil {
+	at := c.Cursor()
+	if server := at.Server(k, s); server != nil {
 		return *server, true
 	}
 	return Server{}, false
 }
 
-// FindServer returns a server of a service, nil if it is not there. It is
-// read-only.
-func (c *Config) FindServer(k ServiceKey, s ServerKey) *Server {
-	if i, ok := c.find(k); ok {
-		if j, ok := c.services[i].find(s); ok {
-			return c.services[i].servers[j]
-		}
-	}
-	return nil
-}
-
 // Servers returns the servers of a service in table order. They are read-only.
 func (c *Config) Servers(k ServiceKey) []*Server {
-	if i, ok := c.find(k); ok {
-		return c.services[i].servers
-	}
-	return nil
+	at := c.Cursor()
+	return at.Servers(k)
 }
 
 // Cursor returns what finds rows of c one after the other.
@@ -113,7 +102,7 @@ func (u *Cursor) Server(k ServiceKey, s ServerKey) *Server {
 	if u.Service(k) == nil {
 		return nil
 	}
-	i, ok := u.in.findFrom(u.next, s)
+	i, ok := u.in.find(u.next, s)
 	if !ok {
 		return nil
 	}
@@ -173,30 +162,13 @@ func (c *Config) find(k ServiceKey) (int, bool) {
 	return low, false
 }
 
-// findFrom is find for the servers of a service where it is likely that the wanted
-// one has a certain position.
-func (s *serviceConfig) findFrom(likely int, k ServerKey) (int, bool) {
+// find returns the position of a server, or where it would stand. It is quick
+// where that is the likely one.
+func (s *serviceConfig) find(likely int, k ServerKey) (int, bool) {
 	if likely < len(s.servers) && s.servers[likely].Key == k {
 		return likely, true
 	}
-	return s.find(k)
-}
-
-// find is the same for the servers of a service.
-func (s *serviceConfig) find(k ServerKey) (int, bool) {
-	low, high := 0, len(s.servers)
-	for low < high {
-		middle := int(uint(low+high) >> 1)
-		switch order := s.servers[middle].Key.Compare(k); {
-		case order == 0:
-			return middle, true
-		case order < 0:
-			low = middle + 1
-		default:
-			high = middle
-		}
-	}
-	return low, false
+	return slices.BinarySearchFunc(s.servers, k, func(s *Server, k ServerKey) int { return s.Key.Compare(k) })
 }
 
 // Apply returns the Config that change makes of c, or a *Refusal and no
@@ -227,7 +199,7 @@ func (c *Config) Apply(change *Change) (*Config, error) {
 	}
 	for _, id := range change.DeleteServers {
 		if sc := d.own(id.Service, false); sc != nil {
-			if j, ok := sc.find(id.Server); ok {
+			if j, ok := sc.find(0, id.Server); ok {
 				sc.servers = slices.Delete(sc.servers, j, j+1)
 			}
 		}
@@ -245,7 +217,7 @@ func (c *Config) Apply(change *Change) (*Config, error) {
 				Reason: "there is no such service: create it first, or in the same request",
 			}
 		}
-		j, ok := sc.findFrom(next, put.Server.Key)
+		j, ok := sc.find(next, put.Server.Key)
 		if !ok {
 			sc.servers = slices.Insert(sc.servers, j, nil)
 		}

@@ -281,11 +281,12 @@ func compareIPv4(a, b [4]byte, port, other uint16) int {
 			continue
 		}
 		length += digits(uint16(a[i])) - digits(uint16(b[i]))
+		rank := &beforeDot
+		if i == len(a)-1 {
+			rank = &beforeColon
+		}
 		if order == 0 {
-			order = int(decimals[a[i]]) - int(decimals[b[i]])
-			if i == 3 { // the colon that follows comes after all digits, the dot before
-				order = int(decimals[a[i]]|colons[a[i]]) - int(decimals[b[i]]|colons[b[i]])
-			}
+			order = int(rank[a[i]]) - int(rank[b[i]])
 		}
 	}
 	switch {
@@ -311,18 +312,17 @@ func digits(n uint16) int {
 	return 5
 }
 
-// decimals has the digits of each octet as a number of three octets that begins
-// with the first digit, colons what makes its missing ones come after digits.
-var decimals, colons = func() (d, c [256]uint32) {
-	for n := range d {
-		var text [3]byte
-		for i := copy(text[:], strconv.Itoa(n)); i < len(text); i++ {
-			c[n] |= ':' << (8 * (2 - i))
-		}
-		d[n] = uint32(text[0])<<16 | uint32(text[1])<<8 | uint32(text[2])
+// These rank each octet by its digits and what follows them in a text: a dot comes
+// before all digits, a colon after them.
+var beforeDot, beforeColon = ranks('.'), ranks(':')
+
+func ranks(follows byte) (r [256]uint32) {
+	for n := range r {
+		text := append(strconv.AppendUint(nil, uint64(n), 10), follows, follows)
+		r[n] = uint32(text[0])<<16 | uint32(text[1])<<8 | uint32(text[2])
 	}
-	return d, c
-}()
+	return r
+}
 
 func compareTexts(a, b []byte) int {
 	if len(a) != len(b) {

@@ -35,12 +35,9 @@ func Translate(op lvs.Op, err error) error {
 }
 
 func refusal(op lvs.Op) *lvs.Refusal {
-	r := &lvs.Refusal{Kind: lvs.ErrInvalid}
-	switch op.Do {
-	case lvs.AddService, lvs.EditService, lvs.DeleteService, lvs.AddServer, lvs.EditServer, lvs.DeleteServer:
-		id := op.ID()
-		r.Service, r.Server = id.Service, id.Server
-	case lvs.StartDaemon, lvs.StopDaemon:
+	id := op.ID()
+	r := &lvs.Refusal{Kind: lvs.ErrInvalid, Service: id.Service, Server: id.Server}
+	if op.Daemon != nil {
 		r.Daemon = op.Daemon.State
 	}
 	return r
