@@ -56,6 +56,7 @@ var tasks = []task{
 	{set1, 125, 8, []kind{goAgentX}},
 	{set20, 25, 8, []kind{goAgentX}},
 	{setLong, 2500, 1, []kind{goAgentX, lcmsStored}},
+	{set20Long, 500, 1, []kind{goAgentX, lcmsStored}},
 	{eight, 1, 2, []kind{goAgentX}},
 }
 

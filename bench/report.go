@@ -141,6 +141,7 @@ func (b *bench) targets(rows int, sizes []int) []target {
 	add("SET 1, volatile: CPU to C", "<=", 0.6, against(container, set1, providerCPU))
 	add("SET 1, sustained, volatile: CPU to C", "<=", 0.6, against(container, setLong, providerCPU))
 	add("SET 20, volatile: CPU to C", "<=", 0.45, against(container, set20, providerCPU))
+	add("SET 20, sustained, volatile: CPU to C", "<=", 0.45, against(container, set20Long, providerCPU))
 	add("eight managers: varbinds/s to floor", ">=", 0.8, against(floor, eight, rate))
 	if s := b.results[key{phaseMany, lcms, rows, eight.name}]; s != nil || b.lost[lcms] > 0 {
 		add("eight managers: PDUs lost", "<=", 0, []float64{float64(b.lost[lcms])})

@@ -19,17 +19,18 @@ type work struct {
 }
 
 var (
-	walk1   = work{name: "walk, 1 column", do: walkColumns}
-	walk10  = work{name: "walk, 10 columns", do: walkTable}
-	get1    = work{name: "GET 1", do: get}
-	set1    = work{name: "SET 1", do: func(s *stack, m *manager, n int) (int, error) { return set(s, m, n, 1) }}
-	setLong = work{name: "SET 1, sustained", do: set1.do}
-	set20   = work{name: "SET 20", do: func(s *stack, m *manager, n int) (int, error) { return set(s, m, n, 20) }}
-	eight   = work{name: "eight managers", do: walkTogether}
-	part1   = work{name: "walk, 1 column", do: walkParts([]oid{weight}, repetitions1)}
-	part10  = work{name: "walk, 10 columns", do: walkParts(columns, repetitions10)}
-	watch   = work{name: "one GET every 50 ms", do: poll}
-	inform  = work{name: "inform", do: release, prepare: gather}
+	walk1     = work{name: "walk, 1 column", do: walkColumns}
+	walk10    = work{name: "walk, 10 columns", do: walkTable}
+	get1      = work{name: "GET 1", do: get}
+	set1      = work{name: "SET 1", do: func(s *stack, m *manager, n int) (int, error) { return set(s, m, n, 1) }}
+	setLong   = work{name: "SET 1, sustained", do: set1.do}
+	set20     = work{name: "SET 20", do: func(s *stack, m *manager, n int) (int, error) { return set(s, m, n, 20) }}
+	set20Long = work{name: "SET 20, sustained", do: set20.do}
+	eight     = work{name: "eight managers", do: walkTogether}
+	part1     = work{name: "walk, 1 column", do: walkParts([]oid{weight}, repetitions1)}
+	part10    = work{name: "walk, 10 columns", do: walkParts(columns, repetitions10)}
+	watch     = work{name: "one GET every 50 ms", do: poll}
+	inform    = work{name: "inform", do: release, prepare: gather}
 )
 
 // repetitions of one GETBULK. net-snmp's master makes one AgentX PDU of each
