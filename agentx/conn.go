@@ -82,6 +82,9 @@ type conn struct {
 
 	mu     sync.Mutex // held in Write
 	broken error      // of the first failed Write: what follows would be out of step
+
+	ending sync.Mutex // held in shutdown and close
+	closed bool
 }
 
 const readBuffer = 64 << 10
@@ -148,11 +151,21 @@ func (c *conn) write(packets []byte) error {
 		return c.broken
 	}
 	if _, err := c.stream.Write(packets); err != nil {
-		c.broken = fmt.Errorf("write to the AgentX master: %w", err)
-		c.stream.shutdown()
+		c.broken = fmt.Errorf("%w: write to the AgentX master: %w", ErrNotConnected, err)
+		c.shutdown()
 		return c.broken
 	}
 	return nil
+}
+
+// shutdown wakes whoever is blocked in fill or write. It may be called at any
+// time.
+func (c *conn) shutdown() {
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	if !c.closed {
+		c.stream.shutdown()
+	}
 }
 
 // close ends the connection; the reader must have returned.
@@ -160,7 +173,10 @@ func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.broken == nil {
-		c.broken = net.ErrClosed
+		c.broken = ErrNotConnected
 	}
+	c.ending.Lock()
+	defer c.ending.Unlock()
+	c.closed = true
 	c.stream.close()
 }

@@ -18,6 +18,18 @@ var (
 func (s *Session) current() *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.currentLocked()
+}
+
+// currentLocked is current for those who have the lock.
+func (s *Session) currentLocked() *link {
+	if s.link != nil {
+		select {
+		case <-s.link.lost:
+			return nil
+		default:
+		}
+	}
 	return s.link
 }
 
@@ -96,7 +108,7 @@ func (s *Session) Register(ctx context.Context, r Registration) error {
 	entry := &registration{Registration: r.withDefaults()}
 	for {
 		s.mu.Lock()
-		l := s.link
+		l := s.currentLocked()
 		if l == entry.on {
 			s.registrations = append(s.registrations, entry)
 			s.mu.Unlock()
@@ -108,6 +120,11 @@ func (s *Session) Register(ctx context.Context, r Registration) error {
 			continue
 		}
 		if _, err := l.call(ctx, entry.pdu()); errors.Is(err, ErrNotConnected) {
+			select {
+			case <-l.lost:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			continue
 		} else if err != nil {
 			return err

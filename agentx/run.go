@@ -65,12 +65,12 @@ func (s *Session) serve(ctx context.Context, opened *time.Time) error {
 	}
 	go func() {
 		l.err = l.run()
-		l.conn.stream.shutdown()
+		l.conn.shutdown()
 		close(l.lost)
 	}()
 	defer func() {
 		s.setLink(nil)
-		l.conn.stream.shutdown()
+		l.conn.shutdown()
 		<-l.lost
 		l.conn.close()
 		l.sets.close()
@@ -198,6 +198,7 @@ func (s *Session) attend(ctx context.Context, l *link) error {
 // reason to tell, not the call.
 func (s *Session) cause(l *link, err error) error {
 	if errors.Is(err, ErrNotConnected) {
+		<-l.lost
 		return l.err
 	}
 	return err
@@ -286,7 +287,7 @@ const goodbyeLimit = 250 * time.Millisecond
 // hold us.
 func (s *Session) sayGoodbye(l *link) {
 	s.setLink(nil)
-	stuck := time.AfterFunc(goodbyeLimit, l.conn.stream.shutdown)
+	stuck := time.AfterFunc(goodbyeLimit, l.conn.shutdown)
 	defer stuck.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeLimit)
 	defer cancel()

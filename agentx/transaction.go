@@ -143,7 +143,7 @@ func (ts *transactions) cleanup(h Header) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t := ts.table[h.TransactionID]; t != nil {
-		if t.pending != nil {
+		if t.phase == committed {
 			t.pending.Done()
 			t.pending = nil
 		}

@@ -138,8 +138,13 @@ func TestSetPhases(t *testing.T) {
 		checkRefusal(t, tr.Commit(ctx), smi.CommitFailed, 1)
 		checkRefusal(t, tr.Resend(ctx), smi.CommitFailed, 1)
 		must(t, tr.Undo(ctx))
-		mib.let(func(t *table) { t.commitErr = nil })
 		checkCalls(t, mib, "prepare", "prepare", "commit", "undo")
+		tr = sub.Begin("")
+		must(t, tr.Test(ctx, first))
+		checkRefusal(t, tr.Commit(ctx), smi.CommitFailed, 1)
+		must(t, tr.Cleanup()) // without UndoSet
+		mib.let(func(t *table) { t.commitErr = nil })
+		awaitCalls(t, mib, "prepare", "commit", "undo")
 	})
 	t.Run("unknown transaction", func(t *testing.T) {
 		checkRefusal(t, sub.Begin("").Commit(ctx), smi.CommitFailed, 1)
