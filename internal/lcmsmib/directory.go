@@ -73,8 +73,8 @@ type faultRow struct {
 }
 
 func directoryFault() *mib.Table[*control.Snapshot, faultRow, *lvs.Change] {
-	at := func(s *control.Snapshot, i int) (faultRow, bool) {
-		if i < 1 || i > len(s.Directory.Faults) {
+	at := func(s *control.Snapshot, i uint64) (faultRow, bool) {
+		if i < 1 || i > uint64(len(s.Directory.Faults)) {
 			return faultRow{}, false
 		}
 		return faultRow{uint32(i), s.Directory.Faults[i-1]}, true
@@ -89,12 +89,12 @@ func directoryFault() *mib.Table[*control.Snapshot, faultRow, *lvs.Change] {
 			if len(index) != 1 {
 				return faultRow{}, false
 			}
-			return at(s, int(index[0]))
+			return at(s, uint64(index[0]))
 		},
 		Next: func(s *control.Snapshot, index smi.OID, include bool) (faultRow, bool) {
-			i := 1
+			i := uint64(1)
 			if len(index) > 0 {
-				i = int(index[0])
+				i = uint64(index[0])
 				if !include || len(index) > 1 {
 					i++
 				}
