@@ -131,8 +131,13 @@ func (d SyncDaemon) Check() *Refusal {
 		return refuse("Interface", "%q is no name of a network interface", d.Interface)
 	case d.MaxLength != 0 && (d.MaxLength < MinSyncLength || d.MaxLength > MaxSyncLength):
 		return refuse("MaxLength", "message length %d: use %d to %d, or 0 for what the interface carries", d.MaxLength, MinSyncLength, MaxSyncLength)
-	case d.Group.IsValid() && !d.Group.IsMulticast():
+	case !d.Group.IsValid():
+		return nil
+	case !d.Group.IsMulticast():
 		return refuse("Group", "%s is no multicast group", d.Group)
+	}
+	if err := checkAddress(d.Group); err != nil {
+		return refuse("Group", "%v", err)
 	}
 	return nil
 }

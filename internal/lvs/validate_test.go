@@ -128,6 +128,7 @@ func TestSyncDaemonCheck(t *testing.T) {
 		"bad interface":  {func(d *SyncDaemon) { d.Interface = "eth 0" }, "Interface", "no name"},
 		"short messages": {func(d *SyncDaemon) { d.Interface, d.MaxLength = "eth0", 512 }, "MaxLength", "1024 to"},
 		"unicast group":  {func(d *SyncDaemon) { d.Interface, d.Group = "eth0", netip.MustParseAddr("10.0.0.1") }, "Group", "multicast"},
+		"mapped group":   {func(d *SyncDaemon) { d.Interface, d.Group = "eth0", netip.MustParseAddr("::ffff:224.0.0.81") }, "Group", "write 224.0.0.81"},
 		"v6 group":       {func(d *SyncDaemon) { d.Interface, d.Group = "eth0", netip.MustParseAddr("ff02::81") }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
