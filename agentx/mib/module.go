@@ -14,7 +14,7 @@ type Module[S, C any] struct {
 	root     smi.OID
 	tables   []table[S, C]
 	snapshot func() S
-	begin    func() C
+	begin    func(S) C
 	prepare  func(C, *Set[S, C]) (agentx.Pending, error)
 }
 
@@ -32,7 +32,7 @@ type table[S, C any] interface {
 type Options[S, C any] struct {
 	Root     smi.OID  // registered once with the master
 	Snapshot func() S // the present snapshot; it must never change
-	Begin    func() C // an empty change, to which the tables Put their edits
+	Begin    func(S) C // an empty change to what is shown, to which the tables Put their edits
 	// Prepare validates a change as a whole. When it refuses, it names the
 	// varbind with Set.Locate.
 	Prepare func(c C, set *Set[S, C]) (agentx.Pending, error)

@@ -124,7 +124,7 @@ func newFarm(t *testing.T, f *farm) (m *Module[*farm, *plan], last func() *plan)
 	m, err := New(Options[*farm, *plan]{
 		Root:     farmRoot,
 		Snapshot: func() *farm { return f },
-		Begin:    func() *plan { return new(plan) },
+		Begin:    func(*farm) *plan { return new(plan) },
 		Prepare: func(p *plan, set *Set[*farm, *plan]) (agentx.Pending, error) {
 			for _, n := range p.activated {
 				if i := slices.IndexFunc(p.put, func(a animal) bool { return a.number == n }); p.put[i].sound == "" {

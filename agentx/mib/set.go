@@ -46,7 +46,7 @@ func (m *Module[S, C]) Prepare(context string, vbs []smi.Varbind) (agentx.Pendin
 			return nil, at(i+1, err)
 		}
 	}
-	c := m.begin()
+	c := m.begin(s)
 	for _, st := range set.stages {
 		if err := st.finish(c); err != nil {
 			return nil, at(1, err)

@@ -161,6 +161,8 @@ type Snapshot struct {
 
 	Directory DirectoryRow
 
+	Desired *lvs.Config // that all this is about
+
 	hint atomic.Int32
 }
 

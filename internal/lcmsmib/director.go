@@ -1,6 +1,7 @@
 package lcmsmib
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/lcms-project/lcms/agentx/mib"
@@ -12,7 +13,8 @@ import (
 var directorGroup = smi.OID{1, 1}
 
 // directorRow is the only row of the group lcmsDirector. Its own fields are
-// those that can be written.
+// those that can be written; of what a SET writes, the timeouts that are not in it
+// are 0.
 type directorRow struct {
 	*control.Director
 	timeouts lvs.Timeouts
@@ -47,10 +49,15 @@ func director(o Options) *mib.Table[*control.Snapshot, *directorRow, *lvs.Change
 		mib.Counter64(23, "lcmsDirectorInBytes", func(r row) uint64 { return r.Totals.InBytes }),
 		mib.Counter64(24, "lcmsDirectorOutBytes", func(r row) uint64 { return r.Totals.OutBytes }),
 	)
-	t.Clone = func(r row) row { clone := *r; return &clone }
+	t.Clone = func(r row) row { return &directorRow{Director: r.Director, lock: r.lock} }
 	t.Put = func(c *lvs.Change, e mib.Edit[row]) error {
-		if e.New.timeouts != e.Old.timeouts {
-			c.Timeouts = &e.New.timeouts
+		if asked := e.New.timeouts; asked != (lvs.Timeouts{}) {
+			kept := c.Base.Timeouts()
+			c.Timeouts = &lvs.Timeouts{
+				TCP:    cmp.Or(asked.TCP, kept.TCP),
+				TCPFin: cmp.Or(asked.TCPFin, kept.TCPFin),
+				UDP:    cmp.Or(asked.UDP, kept.UDP),
+			}
 		}
 		if e.New.lock != e.Old.lock {
 			c.Lock = &e.New.lock

@@ -23,6 +23,10 @@ type Change struct {
 	// service or of its servers goes on top.
 	Adopt []ServiceKey
 
+	// Base is what the rows were made of, where only some of their fields are asked
+	// for; nil: all are.
+	Base *Config `json:"-"`
+
 	// Dangling lets rows name clusters and hosts that are not there, and lets
 	// those be deleted that are still named: where rows come one after the
 	// other, or come back as they were.
