@@ -103,8 +103,11 @@ type Control struct {
 	lastRequest uint32
 	ops         uint64                    // counts the operations done, to tell old readings
 	readOps     uint64                    // ops when the last reading began
+	readings    uint64                    // how many were begun
+	merged      uint64                    // the number of the newest that was merged
 	gone        map[lvs.ServiceKey]uint64 // services that we deleted, with ops then
 	open        *Transaction
+	passed      bool          // it has kept due from looking at a service
 	unsettled   bool          // the store keeps a journal
 	failures    int           // readings in a row that failed
 	reconciled  bool          // once since the kernel answers
@@ -263,7 +266,7 @@ func (c *Control) Run(ctx context.Context) error {
 				c.settle()
 				continue
 			case <-timer.C:
-				if early {
+				if early && time.Now().Before(reading) {
 					c.advance(ctx)
 					continue
 				}
@@ -366,27 +369,91 @@ func (c *Control) load() error {
 // reading took.
 func (c *Control) read(ctx context.Context) time.Duration {
 	c.mu.Lock()
-	before := c.ops
-	c.mu.Unlock()
-	began := time.Now()
-	actual, err := c.kernel.Read(ctx)
-	took := time.Since(began)
+	defer c.mu.Unlock()
+	began, actual, took, err := c.ask(ctx)
+	if err == nil && c.misses(actual, began) {
+		// A kernel that is changed while it gives out its table may leave out what
+		// is there: what is gone is still gone when it is asked again.
+		var again time.Duration
+		began, actual, again, err = c.ask(ctx)
+		took += again
+	}
 	if ctx.Err() != nil {
 		return took
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	began = time.Now()
 	if err != nil {
 		c.lost(err)
 	} else {
-		c.merge(actual, before)
-		took += time.Since(began) // not reconcile, which waits for the kernel
+		known := time.Now()
+		c.merge(actual, began)
+		took += time.Since(known) // not reconcile, which waits for the kernel
 		c.advanceTo(ctx, c.now())
 		c.reconcile(ctx)
 	}
 	c.publish()
 	return took
+}
+
+// beginning is where a reading of the kernel stands among all that is done.
+type beginning struct {
+	number uint64 // of the reading, from 1
+	ops    uint64 // operations before it
+}
+
+// begin notes that a reading begins.
+func (c *Control) begin() beginning {
+	c.readings++
+	return beginning{c.readings, c.ops}
+}
+
+// ask reads the kernel, and says how long that took. The lock is given back
+// meanwhile.
+func (c *Control) ask(ctx context.Context) (beginning, *lvs.Actual, time.Duration, error) {
+	b := c.begin()
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	now := time.Now()
+	actual, err := c.kernel.Read(ctx)
+	return b, actual, time.Since(now), err
+}
+
+// knows reports whether more is known of a service than a reading says.
+func (c *Control) knows(key lvs.ServiceKey, b beginning) bool {
+	switch g := c.groups[key]; {
+	case c.busy(key) && !c.open.blind:
+		return true
+	case g != nil:
+		return g.touched > b.ops
+	}
+	return c.gone[key] > b.ops
+}
+
+// misses reports whether a reading lacks anything that the kernel was last known
+// to hold.
+func (c *Control) misses(actual *lvs.Actual, b beginning) bool {
+	found := make(map[lvs.ServiceKey]*lvs.ActualService, len(actual.Services))
+	for _, reading := range actual.Services {
+		found[reading.Key] = reading
+	}
+	for key, g := range c.groups {
+		reading := found[key]
+		switch {
+		case g.row.inKernel == nil || reading == g.reading || c.knows(key, b):
+		case reading == nil || !sameKeys(reading, g.reading) && lacks(reading, g.row):
+			return true
+		}
+	}
+	return false
+}
+
+// lacks reports whether a reading of a service has not all servers of its row that
+// the kernel holds.
+func lacks(reading *lvs.ActualService, row *ServiceRow) bool {
+	there := make(map[lvs.ServerKey]bool, len(reading.Servers))
+	for i := range reading.Servers {
+		there[reading.Servers[i].Key] = true
+	}
+	return slices.ContainsFunc(row.Servers, func(s ServerRow) bool { return s.InKernel() && !there[s.Server.Key] })
 }
 
 // lost notes that the kernel could not be read. What was known of it is given
@@ -414,6 +481,9 @@ func (c *Control) lost(err error) {
 	c.raise(alarmKey{kind: KernelLost}, Critical, err.Error(), now)
 	c.director.Kernel = state
 	c.reconciled, c.regrouping = false, true
+	if c.open != nil {
+		c.open.blind = true
+	}
 	for key := range c.groups {
 		c.update(key, nil, now)
 	}
@@ -442,13 +512,17 @@ func (c *Control) update(key lvs.ServiceKey, reading *lvs.ActualService, now tim
 	}
 }
 
-// merge makes a reading the actual state. What was changed by us after the
-// reading began is left as we know it.
-func (c *Control) merge(actual *lvs.Actual, before uint64) {
+// merge makes a reading the actual state, unless there was a newer one. What was
+// changed by us after the reading began is left as we know it.
+func (c *Control) merge(actual *lvs.Actual, b beginning) {
+	if b.number < c.merged {
+		return
+	}
+	c.merged = b.number
 	if c.director.KernelError != "" {
 		c.log.Info("the kernel answers", "ipvs", actual.Version)
 	}
-	c.failures, c.readOps = 0, before
+	c.failures, c.readOps = 0, b.ops
 	now := c.now()
 	if c.alarms[alarmKey{kind: KernelLost}] != nil {
 		c.emit(Event{Kind: KernelRestored, Time: now, Kernel: KernelOK, Text: "IPVS " + actual.Version + " answers"})
@@ -457,26 +531,20 @@ func (c *Control) merge(actual *lvs.Actual, before uint64) {
 	d := &c.director
 	d.Kernel, d.KernelError, d.ReadAt = KernelOK, "", actual.At.Round(0)
 	d.Version, d.ConnectionTableSize, d.Totals = actual.Version, actual.ConnectionTableSize, actual.Totals
-	if c.ops == before {
+	if c.ops == b.ops {
 		d.Timeouts = actual.Timeouts
 		c.daemons = actual.Daemons
-	}
-	newer := func(key lvs.ServiceKey) bool { // we know more than the reading
-		if g := c.groups[key]; g != nil {
-			return g.busy || g.touched > before
-		}
-		return c.gone[key] > before
 	}
 	found := make(map[lvs.ServiceKey]bool, len(actual.Services))
 	for _, reading := range actual.Services {
 		key := reading.Key
 		found[key] = true
-		if !newer(key) && !c.groups[key].shows(reading) {
+		if !c.knows(key, b) && !c.groups[key].shows(reading) {
 			c.update(key, reading, now)
 		}
 	}
 	for key := range c.groups {
-		if !found[key] && !newer(key) {
+		if !found[key] && !c.knows(key, b) {
 			c.update(key, nil, now)
 		}
 	}
@@ -491,7 +559,7 @@ func (c *Control) publish() {
 	c.regroup()
 	s := &Snapshot{
 		Director: c.director, Requests: c.requests, Alarms: c.alarmTable(), Drifts: c.driftTable(), Directory: c.directoryShown(),
-		Clusters: c.groupRows.clusters, Members: c.groupRows.members, Hosts: c.groupRows.hosts,
+		Desired: c.desired, Clusters: c.groupRows.clusters, Members: c.groupRows.members, Hosts: c.groupRows.hosts,
 	}
 	s.Services = c.serviceRows()
 	d := &s.Director

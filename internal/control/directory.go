@@ -123,7 +123,7 @@ func (t *Transaction) writeThrough() error {
 	if t.shared == nil {
 		return nil
 	}
-	t.setBusy()
+	t.claims = true
 	failpoint.Hit("commit.write")
 	err := t.write(t.shared, t.had)
 	t.began = time.Now() // it has not been left alone
@@ -199,7 +199,7 @@ func (c *Control) showDoubts() {
 		return
 	}
 	for key := range c.doubts {
-		c.renew(key)
+		c.renew(key, c.now())
 	}
 	c.publish()
 }

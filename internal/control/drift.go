@@ -165,15 +165,15 @@ func timeoutsText(t lvs.Timeouts) string {
 	return fmt.Sprintf("tcp %d, tcp fin %d, udp %d", t.TCP, t.TCPFin, t.UDP)
 }
 
-// sight updates the list of drifts by what one reading shows, and tells what
-// is new and what is gone.
-func (c *Control) sight(found []Drift, now time.Time) {
+// sight updates the list of drifts by what one reading shows of the services that
+// are looked at, zero meaning the settings, and tells what is new and what is gone.
+func (c *Control) sight(found []Drift, looksAt func(lvs.ServiceKey) bool, now time.Time) {
 	present := make(map[driftKey]bool, len(found))
 	for _, d := range found {
 		present[c.sighted(d, now)] = true
 	}
 	for key, d := range c.drifts {
-		if !present[key] {
+		if !present[key] && looksAt(key.service) {
 			c.settled(key, d, now)
 		}
 	}

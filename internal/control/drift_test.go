@@ -465,3 +465,64 @@ func TestFillingOutlivesAChange(t *testing.T) {
 		return err == nil && a.Timeouts.TCP == 77 && len(a.Daemons) == 1 && a.Daemons[0].SyncID == 1
 	})
 }
+
+// TestRefusedRepair: what the kernel does not take has not been mended, and that is
+// recorded once.
+func TestRefusedRepair(t *testing.T) {
+	r, k := newAskedRig(t)
+	r.change(cluster(t))
+	before := r.Snapshot()
+	for range 1000 {
+		r.kernel.FailNext(lvs.AddService, fmt.Errorf("%w: not me", lvs.ErrInvalid))
+	}
+	done := k.applied.Load()
+	r.kernel.Flush()
+	failed := func() (n int) {
+		for _, q := range r.Snapshot().Requests[len(before.Requests):] {
+			if q.Outcome != control.Failed || !strings.Contains(q.Reason, "not me") {
+				t.Errorf("recorded: outcome %d, %s", q.Outcome, q.Reason)
+			}
+			n++
+		}
+		return n
+	}
+	r.eventually("it is recorded", func() bool { return failed() > 0 })
+	r.eventually("it is tried again", func() bool { return k.applied.Load() >= done+2 })
+	if n := failed(); n != 1 || r.Snapshot().Director.DriftRepairs != before.Director.DriftRepairs {
+		t.Errorf("%d lines, %d repairs", n, r.Snapshot().Director.DriftRepairs-before.Director.DriftRepairs)
+	}
+}
+
+// TestAlarmsEndWithWhatTheyAreAbout: also while the kernel is away, and what was
+// wrong before is forgotten when it comes back.
+func TestAlarmsEndWithWhatTheyAreAbout(t *testing.T) {
+	web := service(t, "tcp:10.0.0.1:80")
+	web.CheckType = lvs.CheckTCP
+	first, second := server(t, web, "10.0.0.11:80", 1), server(t, web, "10.0.0.12:80", 1)
+	health := func(at lvs.ServerAt, h lvs.Health) lvs.Report {
+		return lvs.Report{ServerID: lvs.ServerID{Service: web.Key, Server: at.Server.Key}, Health: &h}
+	}
+	for name, meanwhile := range map[string]func(*rig, *book){
+		"the service is deleted": func(r *rig, b *book) {
+			b.edit(t, lvs.Change{DeleteServices: []lvs.ServiceKey{web.Key}})
+			r.follow(b)
+		},
+		"a server is deleted": func(r *rig, b *book) {
+			b.edit(t, lvs.Change{DeleteServers: []lvs.ServerID{{Service: web.Key, Server: first.Server.Key}}})
+			r.follow(b)
+		},
+		"a server is up": func(r *rig, _ *book) { r.change(lvs.Change{Reports: []lvs.Report{health(first, lvs.HealthUp)}}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := new(asked)
+			r, b := newBookRig(t, func(o *control.Options) { k.Kernel, o.Kernel = o.Kernel, k })
+			r.change(lvs.Change{PutServices: []lvs.Service{web}, PutServers: []lvs.ServerAt{first, second}})
+			r.change(lvs.Change{Reports: []lvs.Report{health(first, lvs.HealthDown), health(second, lvs.HealthUp)}})
+			r.eventually("the alarm", func() bool { return len(r.Snapshot().Alarms) == 1 })
+			r.lose(k)
+			meanwhile(r, b)
+			r.back(k)
+			r.eventually("no alarm is left", func() bool { return len(r.Snapshot().Alarms) == 0 })
+		})
+	}
+}

@@ -156,8 +156,9 @@ func (c *Control) alarmTable() []*Alarm {
 // compare tells what changed between two rows of a service, and keeps the
 // alarms. A nil row is one that is not there.
 func (c *Control) compare(key lvs.ServiceKey, old, row *ServiceRow, now time.Time) {
-	if !c.reconciled {
-		return // at the start nothing has changed: it was never known
+	if !c.reconciled { // at the start nothing has changed: it was never known
+		c.forget(key, old, row, now)
+		return
 	}
 	ours := row != nil && !row.External
 	if ours && old != nil && !old.External && (old.Oper.Status != row.Oper.Status || old.QuorumLost() != row.QuorumLost()) {
@@ -185,12 +186,34 @@ func (c *Control) compare(key lvs.ServiceKey, old, row *ServiceRow, now time.Tim
 	if row != nil {
 		for _, s := range row.Servers {
 			c.compareServer(key, before[s.Server.Key], s, ours, now)
-			delete(before, s.Server.Key)
 		}
 	}
-	for server := range before {
-		c.clear(alarmKey{kind: ServerStateChange, service: key, server: server}, now)
-		c.clear(alarmKey{kind: ServerOverload, service: key, server: server}, now)
+	c.forget(key, old, row, now)
+}
+
+// forget clears the alarms of what is not there any more.
+func (c *Control) forget(key lvs.ServiceKey, old, row *ServiceRow, now time.Time) {
+	if old == nil {
+		return
+	}
+	var left []ServerRow
+	if row != nil {
+		if sameNames(old, row) {
+			return
+		}
+		left = row.Servers
+	} else {
+		c.clear(alarmKey{kind: ServiceStateChange, service: key}, now)
+	}
+	there := make(map[lvs.ServerKey]bool, len(left))
+	for _, s := range left {
+		there[s.Server.Key] = true
+	}
+	for _, s := range old.Servers {
+		if !there[s.Server.Key] {
+			c.clear(alarmKey{kind: ServerStateChange, service: key, server: s.Server.Key}, now)
+			c.clear(alarmKey{kind: ServerOverload, service: key, server: s.Server.Key}, now)
+		}
 	}
 }
 
@@ -211,7 +234,7 @@ func sameNames(a, b *ServiceRow) bool {
 func (c *Control) assess(key lvs.ServiceKey, row *ServiceRow, now time.Time) {
 	c.serviceAlarm(key, row, now)
 	for _, s := range row.Servers {
-		c.compareServer(key, s.ServerState, s, !row.External, now)
+		c.compareServer(key, nil, s, !row.External, now)
 	}
 }
 

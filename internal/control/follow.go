@@ -114,11 +114,7 @@ func (c *Control) become(change *lvs.Change, kept *lvs.Config, over overlay) err
 		c.doom(id)
 	}
 	for _, key := range keys {
-		var held *lvs.ActualService
-		if g := c.groups[key]; g != nil {
-			held = g.row.held()
-		}
-		c.update(key, held, now)
+		c.renew(key, now)
 	}
 	c.catchUp(keys, now)
 	return nil
@@ -184,7 +180,7 @@ func (c *Control) catchUp(keys []lvs.ServiceKey, now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		if g := c.groups[key]; g != nil && g.drift && !g.busy {
+		if g := c.groups[key]; g != nil && g.drift && !c.busy(key) {
 			g.retry = backoff{}
 			c.mend(ctx, key, g, false, now)
 		}
@@ -206,16 +202,18 @@ func (c *Control) resolve() {
 	doubted := c.doubts
 	c.doubts = nil
 	for key := range doubted {
-		c.renew(key)
+		c.renew(key, c.now())
 	}
 	c.publish()
 }
 
 // renew makes the row of a service anew from what is known of it.
-func (c *Control) renew(key lvs.ServiceKey) {
+func (c *Control) renew(key lvs.ServiceKey, now time.Time) {
+	var held *lvs.ActualService
 	if g := c.groups[key]; g != nil {
-		c.update(key, g.row.held(), c.now())
+		held = g.row.held()
 	}
+	c.update(key, held, now)
 }
 
 // behind is what the kernel has still to be brought to, whatever the drift
@@ -301,7 +299,7 @@ func (c *Control) caughtUp() {
 	}
 	maps.DeleteFunc(b.services, func(k lvs.ServiceKey, _ bool) bool {
 		g := c.groups[k]
-		return g == nil || g.row.External || !g.drift && !g.busy
+		return g == nil || g.row.External || !g.drift && !c.busy(k)
 	})
 	if c.open == nil { // else it may be taken back
 		if len(lvs.DiffDaemons(c.desired, c.daemons))+len(b.strays(c.desired, c.daemons)) == 0 {

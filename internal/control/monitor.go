@@ -119,11 +119,16 @@ func (c *Control) steer(plan *lvs.Plan, row *ServiceRow, service *lvs.Service, s
 }
 
 // due returns when time alone changes next what is decided of a service; the zero
-// time if it does not. It is called with the lock held.
+// time if it does not. One that is part of a change waits for its end. It is called
+// with the lock held.
 func (c *Control) due() time.Time {
 	var first time.Time
-	for _, g := range c.groups {
-		if next := g.around.Next; !next.IsZero() && (first.IsZero() || next.Before(first)) {
+	for key, g := range c.groups {
+		switch next := g.around.Next; {
+		case next.IsZero() || g.row.External || !first.IsZero() && !next.Before(first):
+		case c.busy(key):
+			c.passed = true
+		default:
 			first = next
 		}
 	}
@@ -146,7 +151,7 @@ func (c *Control) advanceTo(ctx context.Context, now time.Time) (changed bool) {
 		return false
 	}
 	for key, g := range c.groups {
-		if next := g.around.Next; next.IsZero() || next.After(now) || g.busy || g.row.External {
+		if next := g.around.Next; next.IsZero() || next.After(now) || c.busy(key) || g.row.External {
 			continue
 		}
 		service, _ := c.desired.Service(key)

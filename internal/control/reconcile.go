@@ -52,7 +52,7 @@ func (c *Control) reconcile(ctx context.Context) {
 		doomed[id.Service] = true
 	}
 	for key, g := range c.groups {
-		if !g.drift || g.busy {
+		if !g.drift || c.busy(key) {
 			g.seen, g.owed = 0, g.owed && g.drift
 			continue
 		}
@@ -129,14 +129,20 @@ func (c *Control) holdsOurs() bool {
 func (c *Control) list(now time.Time) {
 	var found []Drift
 	for key, g := range c.groups {
-		if g.drift && !g.busy {
+		if g.drift && !c.busy(key) {
 			found = append(found, differences(key, g.row)...)
 		}
 	}
-	if c.open == nil {
+	settings := c.open == nil
+	if settings {
 		found = append(found, c.settingDifferences()...)
 	}
-	c.sight(found, now)
+	c.sight(found, func(key lvs.ServiceKey) bool {
+		if key.IsZero() {
+			return settings
+		}
+		return !c.busy(key)
+	}, now)
 	c.forgetRepairs(now)
 }
 
@@ -180,8 +186,18 @@ func (c *Control) mend(ctx context.Context, key lvs.ServiceKey, g *group, repair
 	g.touched = c.ops
 	for i := range drifts {
 		d := &drifts[i]
-		c.noteRepair(driftKey{d.Kind, key, d.Server}, now)
-		c.record(Request{Source: lvs.SourceDrift, Service: key, Server: d.Server, OldValue: d.Actual, NewValue: d.Desired, Outcome: Accepted, Reason: "somebody else changed the kernel; drift policy enforce"})
+		line := Request{Source: lvs.SourceDrift, Service: key, Server: d.Server, OldValue: d.Actual, NewValue: d.Desired, Outcome: Accepted, Reason: "somebody else changed the kernel; drift policy enforce"}
+		refused := slices.IndexFunc(failed, func(f failure) bool { return f.op.ID().Server == d.Server || f.op.Do == lvs.AddService })
+		switch {
+		case refused < 0:
+			c.noteRepair(driftKey{d.Kind, key, d.Server}, now)
+		case g.retry != (backoff{}):
+			continue // as it was told before
+		default:
+			line.Outcome = Failed
+			line.Reason += ", but the kernel refuses: " + failed[refused].err.Error()
+		}
+		c.record(line)
 	}
 	if len(failed) == 0 {
 		g.retry, g.seen, g.owed = backoff{}, 0, false
@@ -272,29 +288,31 @@ type failure struct {
 	err error
 }
 
-// blame shows in the rows what the kernel refused. The rows were made anew and
-// are not published yet.
+// blame shows in the rows of a service what the kernel refused.
 func (c *Control) blame(g *group, failed []failure) {
-	g.settled = false
+	row := *g.row
+	row.Servers = slices.Clone(row.Servers)
 	for _, f := range failed {
-		if i, ok := g.row.find(0, f.op.ID().Server); ok {
-			state := *g.row.Servers[i].ServerState
+		if i, ok := row.find(0, f.op.ID().Server); ok {
+			state := *row.Servers[i].ServerState
 			state.LastError = f.err.Error()
-			g.row.Servers[i].ServerState = &state
+			row.Servers[i].ServerState = &state
 		} else {
-			g.row.LastError = f.err.Error()
+			row.LastError = f.err.Error()
 		}
 	}
+	g.settled = false
+	c.show(g, &row)
 }
 
 // destroy deletes from the kernel what a change has deleted, unless it is
 // wanted again.
 func (c *Control) destroy(ctx context.Context, id lvs.ServerID, retry *backoff, now time.Time) {
+	if c.busy(id.Service) {
+		return
+	}
 	row := (*ServiceRow)(nil)
 	if g := c.groups[id.Service]; g != nil {
-		if g.busy {
-			return
-		}
 		row = g.row
 	}
 	held := row.held()

@@ -248,7 +248,7 @@ func (c *Control) recovered() {
 		return
 	}
 	for key := range r.services {
-		if g := c.groups[key]; g != nil && (g.drift || g.busy) {
+		if g := c.groups[key]; g != nil && (g.drift || c.busy(key)) {
 			return
 		}
 	}
@@ -281,17 +281,15 @@ func (c *Control) rollBack(f failure, now time.Time) {
 		return
 	}
 	c.log.Warn("a change was interrupted and the kernel refuses it: taken back", "operation", f.op.String(), "refusal", f.err)
-	c.desired = next
+	c.desired, c.regrouping = next, true
 	missing := c.recovering.missing
 	c.recovering = newRecovery(journal, c.desired)
 	c.recovering.missing = missing
 	for key := range c.recovering.services {
-		var held *lvs.ActualService
 		if g := c.groups[key]; g != nil {
-			held = g.row.held()
 			g.retry = backoff{}
 		}
-		c.update(key, held, now)
+		c.renew(key, now)
 	}
 	id := f.op.ID()
 	c.record(Request{Source: lvs.SourceAgent, Service: id.Service, Server: id.Server, Outcome: Undone, Reason: "interrupted by a crash, then refused: " + f.err.Error()})

@@ -15,7 +15,7 @@ const (
 	Accepted Outcome = 1
 	Refused  Outcome = 2 // found wrong before anything was touched
 	Failed   Outcome = 3 // store or kernel refused; taken back
-	Undone   Outcome = 4 // taken back because somebody else in the same SET refused
+	Undone   Outcome = 4 // not done or taken back: somebody else in the same SET refused, or no answer came
 )
 
 // Request is one line of the record of changes: one object that somebody

@@ -18,7 +18,6 @@ type group struct {
 	order   []int32            // by row: the position in reading, -1 if absent; nil when they no longer match
 	wanted  []*lvs.Server      // the desired servers that the row is made of
 	touched uint64             // operation count when it was last changed by us
-	busy    bool               // part of an open transaction
 	around  lvs.Circumstances  // under which was decided what the kernel should hold
 	owed    bool               // and of which the kernel has not taken all
 	drift   bool               // the kernel holds something else than it should

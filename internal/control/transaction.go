@@ -29,6 +29,9 @@ type Transaction struct {
 	accepted bool     // by Done
 	parts    []part   // by position in keys
 	directed bool     // the directory has been told what it is asked for
+	claims   bool     // its services are left to it alone
+	claimed  map[lvs.ServiceKey]bool
+	blind    bool // the kernel was lost meanwhile: what was known of its services is not true any more
 
 	shared  *lvs.Change // what the directory is to take, nil for nothing
 	had     *lvs.Config // what it has before
@@ -86,6 +89,9 @@ func (c *Control) prepare(change lvs.Change) (*Transaction, error) {
 	if change.Lock != nil && *change.Lock != nextLock(c.director.Lock) {
 		return nil, &lvs.Refusal{Kind: lvs.ErrConflict, Field: "Lock", Reason: "somebody changed the configuration since you read the lock: read it again"}
 	}
+	if refusal := c.desired.Outdated(&change); refusal != nil {
+		return nil, refusal
+	}
 	if err := c.expand(&change); err != nil {
 		return nil, err
 	}
@@ -128,14 +134,13 @@ func (c *Control) expand(change *lvs.Change) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), kernelTimeout)
 	defer cancel()
+	began := c.begin()
 	actual, err := c.kernel.Read(ctx)
 	if err != nil {
 		return &lvs.Refusal{Kind: lvs.ErrUnavailable, Reason: "the kernel cannot be read: " + err.Error()}
 	}
-	c.ops++ // a reading under way is older than this one
-	c.merge(actual, c.ops)
+	c.merge(actual, began)
 	for key, old := range seen {
-		c.touch(key)
 		if now := held(key); old != nil && now != nil && now.ServiceSpec != old.ServiceSpec {
 			return &lvs.Refusal{Kind: lvs.ErrConflict, Service: key, Reason: "somebody changed it just now: look at it again"}
 		}
@@ -181,9 +186,6 @@ func (t *Transaction) Commit() error {
 
 func (t *Transaction) commit() error {
 	if t.phase != prepared {
-		if t.phase == ended && t.failure == nil {
-			return fmt.Errorf("%w: the change was given up after %s without an answer", lvs.ErrUnavailable, t.c.abandoned)
-		}
 		return t.failure
 	}
 	if err := t.writeThrough(); err != nil {
@@ -207,7 +209,7 @@ func (t *Transaction) commit() error {
 	}
 	failpoint.Hit("commit.stored")
 	t.phase = committed
-	t.setBusy()
+	t.claims = true
 	ctx, cancel := context.WithTimeout(context.Background(), kernelTimeout)
 	defer cancel()
 	for i, op := range plan.Ops {
@@ -233,13 +235,20 @@ func (t *Transaction) commit() error {
 	return nil
 }
 
-// setBusy leaves the services that the change touches to it alone.
-func (t *Transaction) setBusy() {
-	for _, key := range t.keys {
-		if g := t.c.groups[key]; g != nil {
-			g.busy = true
+// busy reports whether a service is part of a change that is being made, which
+// alone decides of it.
+func (c *Control) busy(key lvs.ServiceKey) bool {
+	t := c.open
+	if t == nil || !t.claims {
+		return false
+	}
+	if t.claimed == nil {
+		t.claimed = make(map[lvs.ServiceKey]bool, len(t.keys))
+		for _, k := range t.keys {
+			t.claimed[k] = true
 		}
 	}
+	return t.claimed[key]
 }
 
 // plan works out the operations, for each touched service only on the rows
@@ -270,6 +279,7 @@ func (t *Transaction) plan() lvs.Plan {
 		if old := before.Service(key); old != nil && *old == *service && row != nil && around.Same(&row.around) {
 			servers = next.ServersNamed(key, only)
 		} else {
+			only = slices.Clip(only) // the part keeps its own
 			for _, s := range before.Servers(key) {
 				only = append(only, s.Key)
 			}
@@ -492,10 +502,9 @@ func (t *Transaction) revert() error {
 	t.c.desired = t.before
 	t.c.have(t.had, t.lay)
 	t.end()
+	now := t.c.now()
 	for _, key := range t.keys {
-		if t.c.groups[key] == nil { // gone with the kernel, which was lost meanwhile
-			t.c.update(key, nil, t.c.now())
-		}
+		t.c.renew(key, now)
 		t.c.touch(key)
 	}
 	if journal.Undone || unsaved != nil {
@@ -514,9 +523,17 @@ func (t *Transaction) revert() error {
 // Commit it only ends the transaction.
 func (t *Transaction) Done() { t.Finish(nil) }
 
-// Finish is Done that records requests as accepted if the change was made: what
-// it made and its record are published together. Index, Time and Outcome are
-// filled in; the requests must not be used any more.
+// GivenUp returns why the change was taken back without being asked; nil if it was
+// not.
+func (t *Transaction) GivenUp() error {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	return t.failure
+}
+
+// Finish is Done that records what became of the requests: what it made and its
+// record are published together. Index, Time, Outcome and Reason are filled in;
+// the requests must not be used any more.
 func (t *Transaction) Finish(requests []Request) {
 	t.complete(requests)
 	t.direct()
@@ -538,6 +555,17 @@ func (t *Transaction) done(requests []Request) {
 		return
 	default:
 		t.end()
+		if len(requests) > 0 {
+			reason := "not done: somebody else refused another part of the same request"
+			if t.failure != nil {
+				reason = t.failure.Error()
+			}
+			for i := range requests {
+				requests[i].Outcome, requests[i].Reason = Undone, reason
+			}
+			c.record(requests...)
+			c.publish()
+		}
 		return
 	}
 	failpoint.Hit("done.begin")
@@ -612,12 +640,16 @@ func (t *Transaction) note(now time.Time) {
 	c := t.c
 	held := make(map[lvs.ServiceKey]*lvs.ActualService)
 	for i, key := range t.keys {
-		if g := c.groups[key]; g != nil && !t.patch(g, key, &t.parts[i], now) {
+		if g := c.groups[key]; g != nil && (t.blind || !t.patch(g, key, &t.parts[i], now)) {
 			held[key] = g.row.held()
 		}
 	}
-	for i := range t.applied {
-		op := &t.applied[i]
+	applied := t.applied
+	if t.blind {
+		applied = nil // the next reading tells
+	}
+	for i := range applied {
+		op := &applied[i]
 		key := op.ID().Service
 		if _, ok := held[key]; ok || c.groups[key] == nil {
 			held[key] = after(held[key], *op)
@@ -714,13 +746,12 @@ func (t *Transaction) patch(g *group, key lvs.ServiceKey, p *part, now time.Time
 // end frees the way for the next change.
 func (t *Transaction) end() {
 	t.phase = ended
-	for _, key := range t.keys {
-		if g := t.c.groups[key]; g != nil {
-			g.busy = false
-		}
-	}
 	if t.c.open == t {
 		t.c.open = nil
+	}
+	if t.c.passed {
+		t.c.passed = false
+		t.c.wakeUp()
 	}
 }
 
@@ -741,7 +772,8 @@ func (c *Control) expireLocked() {
 		if err := t.revert(); err != nil {
 			c.log.Error("it could not be taken back at once; the kernel will be mended", "error", err)
 		}
-		return
+	} else {
+		t.end()
 	}
-	t.end()
+	t.failure = fmt.Errorf("%w: the change was given up after %s without an answer", lvs.ErrUnavailable, c.abandoned)
 }

@@ -55,7 +55,7 @@ func New(o Options) (*Module, error) {
 	inner, err := mib.New(mib.Options[*control.Snapshot, *lvs.Change]{
 		Root:     o.Root,
 		Snapshot: o.Control.Look,
-		Begin:    func() *lvs.Change { return &lvs.Change{Source: lvs.SourceSNMP} },
+		Begin:    func(s *control.Snapshot) *lvs.Change { return &lvs.Change{Source: lvs.SourceSNMP, Base: s.Desired} },
 		Prepare:  m.prepare,
 	}, director(o), cluster(), member(), host(), directory(), directoryFault(), service(), serviceStats(), server(), serverStats(), syncDaemon(),
 		drift(), driftTotals(), alarm(o.Root), alarmTotals(), request(o.Root), agent(o.Agent))
@@ -116,6 +116,9 @@ func (r *recorded) Commit() error {
 func (r *recorded) Undo() error {
 	err := r.Pending.Undo()
 	reason := "somebody else refused another part of the same request"
+	if tx, ok := r.Pending.(*control.Transaction); ok && tx.GivenUp() != nil {
+		reason = tx.GivenUp().Error()
+	}
 	if err != nil {
 		reason += "; taking it back failed: " + err.Error()
 	}
