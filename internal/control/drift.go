@@ -317,6 +317,7 @@ func adoptService(change *lvs.Change, key lvs.ServiceKey, row *ServiceRow) {
 	service := row.Service
 	service.ServiceSpec = *row.inKernel
 	service.Status, service.AdminStatus = lvs.Active, lvs.AdminUp
+	at := len(change.PutServices)
 	change.PutServices = append(change.PutServices, service)
 	for i := range row.Servers {
 		s := &row.Servers[i]
@@ -333,6 +334,9 @@ func adoptService(change *lvs.Change, key lvs.ServiceKey, row *ServiceRow) {
 			change.PutServers = append(change.PutServers, lvs.ServerAt{Service: key, Server: server})
 		case !s.InKernel() && wanted:
 			change.DeleteServers = append(change.DeleteServers, lvs.ServerID{Service: key, Server: s.Server.Key})
+			if service.IsSorry(s.Server) {
+				change.PutServices[at].SorryServer = ""
+			}
 		}
 	}
 }

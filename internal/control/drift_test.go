@@ -526,3 +526,93 @@ func TestAlarmsEndWithWhatTheyAreAbout(t *testing.T) {
 		})
 	}
 }
+
+// TestDrainOfASorryServer: one that is not needed has nothing to wait for.
+func TestDrainOfASorryServer(t *testing.T) {
+	r := newRig(t)
+	c := cluster(t)
+	sorry := server(t, c.PutServices[0], "10.0.0.99:80", 1)
+	sorry.Server.DrainAction = lvs.DrainDestroy
+	c.PutServices[0].SorryServer = "10.0.0.99:80"
+	c.PutServers = append(c.PutServers, sorry)
+	r.change(c)
+	r.holds(clusterText)
+	sorry.Server.AdminStatus = lvs.AdminDrain
+	r.change(lvs.Change{PutServers: []lvs.ServerAt{sorry}})
+	r.eventually("it is drained and gone", func() bool {
+		row := r.Snapshot().Services[0]
+		return len(row.Servers) == 2 && row.Service.SorryServer == ""
+	})
+	if n := len(slices.DeleteFunc(r.seen(), func(e string) bool { return !strings.HasPrefix(e, "3 ") })); n != 1 {
+		t.Errorf("told %d times that it is drained: %v", n, r.seen())
+	}
+}
+
+// TestSorryServerThatIsAdoptedAway: somebody took it from the kernel and changed the
+// service, which is made the desired state.
+func TestSorryServerThatIsAdoptedAway(t *testing.T) {
+	r := newRigWith(t, control.DriftAdopt)
+	c := cluster(t)
+	sorry := server(t, c.PutServices[0], "10.0.0.99:80", 1)
+	c.PutServices[0].SorryServer, c.PutServices[0].Quorum = "10.0.0.99:80", 3
+	c.PutServers = append(c.PutServers, sorry)
+	r.change(c)
+	r.eventually("it serves", func() bool { return strings.Contains(r.kernelText(), "10.0.0.99:80 masquerade 1") })
+	other := c.PutServices[0].ServiceSpec
+	other.Scheduler = "rr"
+	r.foreign(
+		lvs.Op{Do: lvs.DeleteServer, Service: new(c.PutServices[0].ServiceSpec), Server: new(sorry.Server.ServerSpec)},
+		lvs.Op{Do: lvs.EditService, Service: &other},
+	)
+	r.eventually("it is adopted", func() bool {
+		row := r.Snapshot().Services[0]
+		return len(row.Servers) == 2 && row.Service.SorryServer == "" && len(r.Snapshot().Drifts) == 0
+	})
+}
+
+// TestDaemonsAndServersOfBothVersions: the kernel runs no sync daemon beside a server
+// of the other IP version. One SET may replace one by the other.
+func TestDaemonsAndServersOfBothVersions(t *testing.T) {
+	r := newRig(t)
+	r.change(cluster(t))
+	daemon := lvs.NewSyncDaemon(lvs.DaemonMaster)
+	daemon.Interface, daemon.SyncID, daemon.Status = "lo", 1, lvs.Active
+	mixed := server(t, service(t, "tcp:10.0.0.1:80"), "[2001:db8::9]:80", 1)
+	mixed.Server.Forwarding = lvs.Tunnel
+	mixedText := "tcp:10.0.0.1:80 [2001:db8::9]:80 tunnel 1"
+	runs := func() bool {
+		a, err := r.kernel.Read(t.Context())
+		return err == nil && len(a.Daemons) == 1
+	}
+	r.change(lvs.Change{PutDaemons: []lvs.SyncDaemon{daemon}})
+	for name, stop := range map[string]lvs.Change{
+		"stopped": {DeleteDaemons: []lvs.DaemonState{lvs.DaemonMaster}},
+		"idle":    {PutDaemons: []lvs.SyncDaemon{func() lvs.SyncDaemon { d := daemon; d.Status = lvs.NotInService; return d }()}},
+	} {
+		stop.PutServers = []lvs.ServerAt{mixed}
+		tx := r.prepare(stop)
+		if err := tx.Commit(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := tx.Undo(); err != nil || !runs() || strings.Contains(r.kernelText(), mixedText) {
+			t.Errorf("%s: undone: %v, the daemon runs: %t, the kernel holds\n%s", name, err, runs(), r.kernelText())
+		}
+		r.change(stop)
+		if runs() || !strings.Contains(r.kernelText(), mixedText) {
+			t.Errorf("%s: the daemon runs: %t, the kernel holds\n%s", name, runs(), r.kernelText())
+		}
+		start := lvs.Change{PutDaemons: []lvs.SyncDaemon{daemon}, DeleteServers: []lvs.ServerID{{Service: mixed.Service, Server: mixed.Server.Key}}}
+		tx = r.prepare(start)
+		if err := tx.Commit(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := tx.Undo(); err != nil || runs() || !strings.Contains(r.kernelText(), mixedText) {
+			t.Errorf("%s: undone: %v, the daemon runs: %t, the kernel holds\n%s", name, err, runs(), r.kernelText())
+		}
+		r.change(start)
+		r.holds(clusterText)
+		if !runs() {
+			t.Errorf("%s: no daemon runs", name)
+		}
+	}
+}

@@ -265,6 +265,11 @@ func (c *Control) endDrains(now time.Time) {
 				line.NewValue = "down"
 			case lvs.DrainDestroy:
 				change.DeleteServers = append(change.DeleteServers, lvs.ServerID{Service: key, Server: s.Server.Key})
+				if g.row.Service.IsSorry(s.Server) {
+					service := g.row.Service
+					service.SorryServer = ""
+					change.PutServices = append(change.PutServices, service)
+				}
 				line.NewValue = "destroy"
 			default:
 				continue

@@ -251,6 +251,8 @@ func (row *ServiceRow) WeightReason(s *ServerState) string {
 func operServer(row *ServiceRow, s *ServerState, wanted, full bool, actual *lvs.ActualServer, now time.Time) (OperStatus, string) {
 	switch {
 	case s.External:
+	case !wanted && actual == absent && s.Server.Status == lvs.Active && s.Server.AdminStatus == lvs.AdminDrain && lvs.Wanted(&row.Service, &row.around):
+		return OperDrained, "a sorry server that the kernel does not hold: it has no connection"
 	case !wanted:
 		return OperAbsent, lvs.WeightReason(&row.Service, s.Server, &row.around)
 	case actual == absent:

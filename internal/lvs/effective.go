@@ -216,11 +216,11 @@ func Judge(service *Service, s *Server, around *Circumstances) Verdict {
 	case s.AdminStatus == AdminDown:
 		v.why = serverDown
 		return v
-	case sorry && !around.Sorry:
+	case sorry && !around.Sorry && !around.QuorumLost:
 		v.why = sorryNotNeeded
 		return v
 	}
-	v.Held = true
+	v.Held = !sorry || around.Sorry
 	life := service.ReportLife()
 	stale := v.told != nil && v.told.stale(around.Now, life)
 	down := v.told != nil && v.told.Health == HealthDown
@@ -231,13 +231,13 @@ func Judge(service *Service, s *Server, around *Circumstances) Verdict {
 		v.why = serviceDrained
 	case s.AdminStatus == AdminDrain:
 		v.why = serverDrained
-	case sorry:
+	case sorry && around.Sorry:
 		v.why, v.Weight = sorryServes, 1
-	case s.Weight == 0:
+	case s.Weight == 0 && !sorry:
 		v.why = configured
 	case down && !stale:
 		v.why = healthDown
-	case down && !around.LastResort:
+	case down && (sorry || !around.LastResort):
 		v.why = healthDownStale
 	case around.Sorry:
 		v.why = sorryServesInstead

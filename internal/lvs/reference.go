@@ -65,9 +65,24 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 	return c.checkReferred(next, change)
 }
 
+// checkSorry checks that no service is left naming a server that the change
+// deletes.
+func (c *Config) checkSorry(next *Config, change *Change) *Refusal {
+	for _, id := range change.DeleteServers {
+		if s, ok := next.Service(id.Service); ok && s.SorryServer == id.Server.String() && c.hasServer(id) && !next.hasServer(id) {
+			return &Refusal{Kind: ErrConflict, Service: id.Service, Server: id.Server,
+				Reason: "it is the sorry server of its service: let that name another or none, in the same request if you like"}
+		}
+	}
+	return nil
+}
+
 // checkReferred checks the clusters and hosts that the change deletes, or no
 // longer keeps, against the rows that name them.
 func (c *Config) checkReferred(next *Config, change *Change) *Refusal {
+	if r := c.checkSorry(next, change); r != nil {
+		return r
+	}
 	if len(change.PutClusters)+len(change.PutHosts)+len(change.DeleteClusters)+len(change.DeleteHosts) == 0 {
 		return nil
 	}
@@ -145,6 +160,7 @@ func (c *Config) checkReferred(next *Config, change *Change) *Refusal {
 
 func (c *Config) hasCluster(id ClusterID) bool { _, ok := c.Cluster(id); return ok }
 func (c *Config) hasHost(n HostName) bool      { _, ok := c.Host(n); return ok }
+func (c *Config) hasServer(id ServerID) bool   { _, ok := c.Server(id.Service, id.Server); return ok }
 
 // checkClusterOf checks that a row which is kept in this way may name a
 // cluster. The refusal is without the row.

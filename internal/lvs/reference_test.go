@@ -28,6 +28,11 @@ func TestReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	theSorry := ServerID{sorry.Key, serverOf(t, "10.0.0.99:80", nil).Key}
+	apologetic, err := new(Config).Apply(&Change{PutServices: []Service{sorry}, PutServers: []ServerAt{{sorry.Key, serverOf(t, "10.0.0.99:80", nil)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	dangling, err := full.Apply(&Change{Dangling: true, DeleteHosts: []HostName{"rs1"}, DeleteClusters: []ClusterID{"web"}, PutMembers: []Member{member}})
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +49,9 @@ func TestReferences(t *testing.T) {
 		"member that is no host":         {new(Config), Change{PutMembers: []Member{member}, PutClusters: all.PutClusters}, ErrConflict, "member rs1 of cluster web: there is no host rs1"},
 		"sorry server that is none":      {new(Config), Change{PutServices: []Service{sorry}}, ErrConflict, "service tcp:10.0.0.1:80: the service has no server 10.0.0.99:80: create it first"},
 		"sorry server with its service":  {new(Config), Change{PutServices: []Service{sorry}, PutServers: []ServerAt{{sorry.Key, serverOf(t, "10.0.0.99:80", nil)}}}, nil, ""},
+		"sorry server that goes":         {apologetic, Change{DeleteServers: []ServerID{theSorry}}, ErrConflict, "server 10.0.0.99:80 of service tcp:10.0.0.1:80: it is the sorry server of its service"},
+		"sorry server with its name":     {apologetic, Change{DeleteServers: []ServerID{theSorry}, PutServices: []Service{free}}, nil, ""},
+		"sorry server and service":       {apologetic, Change{DeleteServers: []ServerID{theSorry}, DeleteServices: []ServiceKey{sorry.Key}}, nil, ""},
 		"dangling":                       {new(Config), Change{Dangling: true, PutServices: []Service{service}, PutServers: []ServerAt{server}, PutMembers: []Member{member}}, nil, ""},
 		"cluster with services":          {full, Change{DeleteClusters: []ClusterID{"web"}}, ErrConflict, "cluster web: service tcp:10.0.0.1:80 still names it"},
 		"cluster with its services":      {full, Change{DeleteClusters: []ClusterID{"web"}, DeleteServices: []ServiceKey{service.Key}}, nil, ""},

@@ -200,9 +200,14 @@ func TestSorryServerAndQuorum(t *testing.T) {
 	f.tell(4, HealthDown, "dead too", 0) // then those that are left go on
 	f.servers[2].AdminStatus = AdminUp
 	f.want("0 0 100 -", 3, "as configured")
+	f.want("0 0 100 -", 4, "health down: dead too")
+	f.servers[3].AdminStatus = AdminDrain
+	f.want("0 0 100 -", 4, "drained by the administrator")
+	f.servers[3].AdminStatus = AdminUp
 	f.tell(4, HealthUp, "", 0)
 	f.service.AdminStatus = AdminDrain
 	f.want("0 0 0 -", 3, "service drained")
+	f.want("0 0 0 -", 4, "service drained")
 	f.service.AdminStatus, f.around.Cluster = AdminUp, AdminDrain
 	f.want("0 0 0 -", 3, "cluster drained")
 	f.around.Cluster = AdminDown
