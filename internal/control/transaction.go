@@ -255,6 +255,7 @@ func (c *Control) busy(key lvs.ServiceKey) bool {
 // that the change is about: what somebody else put there stays.
 func (t *Transaction) plan() lvs.Plan {
 	plan := lvs.Plan{Ops: make([]lvs.Op, 0, len(t.change.PutServices)+len(t.change.PutServers)+len(t.change.DeleteServers))}
+	starts := t.planDaemons(&plan)
 	t.parts = make([]part, len(t.keys))
 	onlyReported := t.onlyReported()
 	next, before := t.next.Cursor(), t.before.Cursor()
@@ -295,18 +296,43 @@ func (t *Transaction) plan() lvs.Plan {
 		}
 		plan.Diff(lvs.Effective(service, servers, &around), held)
 	}
-	for _, state := range t.change.DeleteDaemons {
-		if i := slices.IndexFunc(t.c.daemons, func(d lvs.Daemon) bool { return d.State == state }); i >= 0 {
-			plan.Ops = append(plan.Ops, lvs.Op{Do: lvs.StopDaemon, Daemon: &t.c.daemons[i]})
-		}
-	}
-	if len(t.change.PutDaemons) > 0 {
-		plan.Ops = append(plan.Ops, lvs.DiffDaemons(t.next, t.c.daemons)...)
+	if len(starts) > 0 {
+		plan.Deletes = slices.DeleteFunc(plan.Deletes, func(op lvs.Op) bool {
+			now := op.Do == lvs.DeleteServer && op.Server.Key.Family() != op.Service.Key.Family()
+			if now {
+				plan.Ops = append(plan.Ops, op)
+			}
+			return now
+		})
+		plan.Ops = append(plan.Ops, starts...)
 	}
 	if t.change.Timeouts != nil {
 		plan.Ops = append(plan.Ops, lvs.DiffTimeouts(t.next.Timeouts(), t.c.director.Timeouts)...)
 	}
 	return plan
+}
+
+// planDaemons plans which sync daemons stop, and returns those that start. The
+// kernel runs none beside servers of the other IP version (ip_vs_add_dest and
+// start_sync_thread in net/netfilter/ipvs): such a server comes after the stop, and
+// goes before the start.
+func (t *Transaction) planDaemons(plan *lvs.Plan) (starts []lvs.Op) {
+	for _, state := range t.change.DeleteDaemons {
+		if i := slices.IndexFunc(t.c.daemons, func(d lvs.Daemon) bool { return d.State == state }); i >= 0 {
+			plan.Ops = append(plan.Ops, lvs.Op{Do: lvs.StopDaemon, Daemon: &t.c.daemons[i]})
+		}
+	}
+	if len(t.change.PutDaemons) == 0 {
+		return nil
+	}
+	for _, op := range lvs.DiffDaemons(t.next, t.c.daemons) {
+		if op.Do == lvs.StartDaemon {
+			starts = append(starts, op)
+		} else {
+			plan.Ops = append(plan.Ops, op)
+		}
+	}
+	return starts
 }
 
 // onlyReported returns the services of which the change configures nothing.
