@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"time"
@@ -99,6 +100,9 @@ func (s *Session) dial(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	c, err := dial(ctx)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("connect to the AgentX master (may this user use its socket? agentXPerms in its snmpd.conf says who may; become a member of that group): %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to the AgentX master (is snmpd running, with \"master agentx\" in its snmpd.conf?): %w", err)
 	}

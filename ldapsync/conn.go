@@ -200,6 +200,18 @@ func (o Options) limit(p Purpose) time.Duration {
 	return 0
 }
 
+// CheckFiles says why the files that are named cannot be used at the moment, nil if
+// they can.
+func (o Options) CheckFiles() error {
+	if o.BindDN != "" {
+		if _, err := readPassword(o.PasswordFile); err != nil {
+			return err
+		}
+	}
+	_, err := o.tlsConfig("")
+	return err
+}
+
 // login does what is to be done before the first request.
 func (o Options) login(ctx context.Context, e endpoint, raw net.Conn) (*Conn, error) {
 	conn, secret := raw, e.local(raw)

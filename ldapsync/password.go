@@ -1,7 +1,9 @@
 package ldapsync
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -14,6 +16,9 @@ const maxPassword = 4096
 func readPassword(path string) (string, error) {
 	// Without O_NONBLOCK, opening a pipe would wait for somebody to write.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return "", unusable("directory.password-file: %v: give it to the user that the agent runs as (chown)", err)
+	}
 	if err != nil {
 		return "", unusable("directory.password-file: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,10 @@ func DefaultRoot() smi.OID { return playpen.Child(5267) }
 // for the longest index.
 func Text(root smi.OID) (string, error) {
 	if !root.HasPrefix(enterprises) || root.Equal(enterprises) {
-		return "", fmt.Errorf("root %s is not below enterprises: use 1.3.6.1.4.1.NUMBER.ARC with an enterprise number of your own", root)
+		return "", fmt.Errorf("root %s is not below an enterprise: use 1.3.6.1.4.1.NUMBER with an enterprise number of your own, or what you like below it", root)
+	}
+	if sub := slices.Max(root); sub > math.MaxInt32 {
+		return "", fmt.Errorf("root %s: %d is more than net-snmp's tools read of a sub-identifier: use at most %d", root, sub, math.MaxInt32)
 	}
 	if len(root)+MaxIndex > smi.MaxOIDLen {
 		return "", fmt.Errorf("root %s has %d sub-identifiers: at most %d leave room for the index of lcmsDriftTable", root, len(root), smi.MaxOIDLen-MaxIndex)

@@ -66,9 +66,10 @@ func TestTextRefusesRoots(t *testing.T) {
 		root smi.OID
 		want string
 	}{
-		{nil, "not below enterprises"},
-		{smi.MustParseOID("1.3.6.1.4.1"), "not below enterprises"},
-		{smi.MustParseOID("1.3.6.1.2.1.99"), "not below enterprises"},
+		{nil, "not below an enterprise"},
+		{smi.MustParseOID("1.3.6.1.4.1"), "not below an enterprise"},
+		{smi.MustParseOID("1.3.6.1.4.1.8072.4294967295"), "at most 2147483647"},
+		{smi.MustParseOID("1.3.6.1.2.1.99"), "not below an enterprise"},
 		{tooLong, "leave room"},
 	} {
 		if _, err := mibs.Text(tc.root); err == nil || !strings.Contains(err.Error(), tc.want) {

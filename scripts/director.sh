@@ -89,10 +89,12 @@ start_snmpd() {
 	done
 }
 
-# running reports whether all daemons are there.
+# running reports whether all daemons are there; ended is one that is not, as its log
+# is named.
 running() {
-	for daemon in $snmpd_pid $subagent_pid ${slapd_pid-} ${watch_pids-}; do
-		kill -0 "$daemon" 2>/dev/null || return 1
+	for daemon in "snmpd $snmpd_pid" "subagent $subagent_pid" "slapd ${slapd_pid-}" "poller ${poller_pid-}" "clients ${clients_pid-}"; do
+		ended=${daemon% *} pid=${daemon#* }
+		[ -z "$pid" ] || kill -0 "$pid" 2>/dev/null || return 1
 	done
 }
 

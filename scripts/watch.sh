@@ -6,7 +6,8 @@
 
 watched=tcp:192.0.2.30:80
 server_pids=    # app1, app2, app3 and the sorry server
-watch_pids=     # the monitor and the clients
+poller_pid=
+clients_pid=
 
 # start_servers: three servers and a sorry server, with the entries of their service
 # in app.ldif.
@@ -83,7 +84,7 @@ start_watching() {
 		status: {socket: $dir/status}
 	END
 	"$poller" --config "$dir/poller.yaml" >"$dir/poller.log" 2>&1 &
-	watch_pids=$!
+	poller_pid=$!
 	"$realserver" -clients -director "$agent" -service "$watched" >"$dir/clients.log" 2>&1 &
-	watch_pids="$watch_pids $!"
+	clients_pid=$!
 }

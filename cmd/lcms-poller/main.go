@@ -33,11 +33,7 @@ const usage = `usage:
 `
 
 func main() {
-	err := run(os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "lcms-poller:", err)
 		os.Exit(1)
 	}
@@ -49,8 +45,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet("lcms-poller", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	flags.SetOutput(io.Discard)
 	var path string
 	var show view
 	switch command {
@@ -65,7 +60,12 @@ func run(args []string, stdout *os.File, stderr io.Writer) error {
 		fmt.Fprint(stderr, usage)
 		return fmt.Errorf("there is no command %q", command)
 	}
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err = fmt.Fprint(stdout, usage)
+		return err
+	case err != nil:
+		fmt.Fprint(stderr, usage)
 		return err
 	}
 	if flags.NArg() > 0 {

@@ -86,6 +86,8 @@ func held(ctx context.Context, c config.Config, stderr io.Writer) (lvs.Change, e
 	stored, err := localstore.Read(c.StorePath)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+	case err != nil && c.Memory:
+		return lvs.Change{}, fmt.Errorf("export: the in-memory kernel is inside the running agent, and %w", err)
 	case err != nil:
 		fmt.Fprintf(stderr, "only what the kernel holds, without names and what is drained or down: %v\n", err)
 	}

@@ -29,19 +29,21 @@ const usage = `usage:
                                             print as LDIF what this director holds and the
                                             directory does not; with --write, add it there
   lcms-subagent diff --config FILE          show where directory, what follows from it and
-                                            kernel differ; status 0: nowhere, 1: somewhere
+                                            kernel differ; status 0: nowhere, 1: somewhere,
+                                            2: it cannot be told
   lcms-subagent version                     print the version
 `
 
 func main() {
 	err := run(os.Args[1:], os.Stdout, os.Stderr)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
 	case errors.Is(err, errDiffer):
 		os.Exit(1)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "lcms-subagent:", err)
+		if len(os.Args) > 1 && os.Args[1] == "diff" {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -52,8 +54,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet("lcms-subagent", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	flags.SetOutput(io.Discard)
 	var path, root string
 	var exporting exportOptions
 	switch command {
@@ -70,7 +71,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stderr, usage)
 		return fmt.Errorf("there is no command %q", command)
 	}
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err = fmt.Fprint(stdout, usage)
+		return err
+	case err != nil:
+		fmt.Fprint(stderr, usage)
 		return err
 	}
 	if flags.NArg() > 0 {
@@ -96,13 +102,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command {
 	case "check-config":
-		if c.Directory.Used() {
-			if _, err := newDirectory(c); err != nil {
-				return err
-			}
-		}
-		_, err := fmt.Fprintln(stdout, path+": no fault found")
-		return err
+		return check(c, path, stdout, stderr)
 	case "export":
 		return export(ctx, c, exporting, stdout, stderr)
 	case "diff":
@@ -110,6 +110,36 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	return serve(ctx, c, log)
+}
+
+// check looks for faults beyond those of the file itself. What is amiss around it and
+// does not keep the agent from its work is only told: without its directory it goes on
+// with what it last had of it, and a namespace may come later.
+func check(c config.Config, path string, stdout, stderr io.Writer) error {
+	warnings := 0
+	warn := func(err error) {
+		if err != nil {
+			warnings++
+			fmt.Fprintf(stderr, "%s: warning: %v\n", path, err)
+		}
+	}
+	if c.Directory.Used() {
+		d, err := newDirectory(c)
+		if err != nil {
+			return err
+		}
+		warn(d.options.CheckFiles())
+	}
+	if c.Netns != "" {
+		_, err := os.Stat(c.Netns)
+		warn(err)
+	}
+	found := "no fault found"
+	if warnings > 0 {
+		found = "no other fault found"
+	}
+	_, err := fmt.Fprintf(stdout, "%s: %s\n", path, found)
+	return err
 }
 
 func printMIB(w io.Writer, root string) error {

@@ -117,10 +117,13 @@ func TestConfigurationIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for lines, want := range map[string]string{
-		"directory: {uris: 'ldapi:///', base: lcms=}\nhost: lb1": "no fault found",
-		"directory: {uris: 'ldapi://%zz', base: dc=x}":           "ldapi",
-		"directory: {uris: 'ldap://h', base: dc=x}":              "set directory.bind-dn",
-		"directory: {base: dc=x}":                                "set directory.uris",
+		"directory: {uris: 'ldapi:///', base: lcms=}\nhost: lb1":                                      "no fault found",
+		"directory: {uris: 'ldapi://%zz', base: dc=x}":                                                "ldapi",
+		"directory: {uris: 'ldap://h', base: dc=x}":                                                   "set directory.bind-dn",
+		"directory: {base: dc=x}":                                                                     "set directory.uris",
+		"directory: {uris: 'ldaps://h', base: dc=x, bind-dn: cn=a, password-file: " + password + "}":  "warning: directory.password-file " + password + " can be read or written by others",
+		"directory: {uris: 'ldaps://h', base: dc=x, bind-dn: cn=a, password-file: /nowhere/password}": "no such file",
+		"directory: {uris: 'ldaps://h', base: dc=x, bind-dn: cn=a, password-file: /nowhere}":          "no other fault found",
 	} {
 		out, words, _ := command(t, strings.Split(lines, "\n"), "check-config")
 		if !strings.Contains(out+words, want) {

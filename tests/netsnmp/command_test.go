@@ -55,7 +55,7 @@ func TestBadConfig(t *testing.T) {
 		{"a key twice", "ipvs: memory\nipvs: kernel", []string{"2: "}},
 		{"no YAML", "ipvs: [memory\nlog: {", []string{"1: did not find"}},
 		{"several faults", "ipvs: maybe\nstore:\n  path: lcms.db\nlog:\n  level: loud\n", []string{"1: ipvs", "3: store.path", "5: log.level"}},
-		{"a root beside enterprises", "ipvs: memory\nroot-oid: 1.3.6.1.2.1.99", []string{"2: root-oid: root .1.3.6.1.2.1.99 is not below enterprises"}},
+		{"a root beside enterprises", "ipvs: memory\nroot-oid: 1.3.6.1.2.1.99", []string{"2: root-oid: root .1.3.6.1.2.1.99 is not below an enterprise"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			file := filepath.Join(dir, "lcms-subagent.yaml")
@@ -112,9 +112,11 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"dance"}, 1, "", `there is no command "dance"`},
 		{[]string{"version", "5"}, 1, "", "one argument too many"},
 		{[]string{"version"}, 0, "\n", ""},
-		{[]string{"mib", "--root-oid", "1.3.6.1.2.1.99"}, 1, "", "not below enterprises"},
+		{[]string{"mib", "--root-oid", "1.3.6.1.2.1.99"}, 1, "", "not below an enterprise"},
 		{[]string{"mib", "--root-oid", "x"}, 1, "", "--root-oid"},
-		{[]string{"--help"}, 2, "", "usage:"},
+		{[]string{"--help"}, 0, "usage:", ""},
+		{[]string{"mib", "-h"}, 0, "usage:", ""},
+		{[]string{"diff", "--config", good}, 2, "", "no directory is configured"},
 	} {
 		status, stdout, stderr := subagent(t, tc.args...)
 		if status != tc.status || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
