@@ -86,7 +86,11 @@ func (s *Session) serve(ctx context.Context, opened *time.Time) error {
 	s.opts.Log.Info("agentx: session is open", "session", l.session.Load())
 	s.setState(Registering)
 	s.setLink(l)
-	return s.attend(ctx, l)
+	err = s.attend(ctx, l)
+	if ctx.Err() != nil {
+		s.sayGoodbye(l)
+	}
+	return err
 }
 
 func (s *Session) dial(ctx context.Context) (net.Conn, error) {
@@ -179,7 +183,6 @@ func (s *Session) attend(ctx context.Context, l *link) error {
 		}
 		select {
 		case <-ctx.Done():
-			s.sayGoodbye(l)
 			return nil
 		case <-l.lost:
 			return l.err

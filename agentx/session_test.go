@@ -110,6 +110,30 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestCloseInTheMiddle: the session is closed in order whatever it waits for.
+func TestCloseInTheMiddle(t *testing.T) {
+	m, o := newMaster(t, "unix", newTable(1))
+	o.Keepalive = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	m.Answer(func(_ agentx.Header, p agentx.PDU) *agentx.ResponsePDU {
+		if _, ok := p.(*agentx.PingPDU); ok {
+			cancel()
+			time.Sleep(50 * time.Millisecond) // the answer comes too late
+		}
+		return nil
+	})
+	s := agentx.New(o)
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	sub := subagent(t, m)
+	must(t, <-done)
+	<-sub.Lost()
+	requests := sub.Requests()
+	if p, ok := requests[len(requests)-1].(*agentx.ClosePDU); !ok || p.Reason != agentx.ReasonShutdown {
+		t.Errorf("last request %+v", requests[len(requests)-1])
+	}
+}
+
 // TestCloseOfDeaf: a master that does not read or answer cannot hold Run.
 func TestCloseOfDeaf(t *testing.T) {
 	for _, network := range []string{"pipe", "unix"} {
