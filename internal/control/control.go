@@ -235,7 +235,8 @@ func (c *Control) Turning(within time.Duration) bool {
 func (c *Control) Ready() <-chan struct{} { return c.ready }
 
 // Run loads the store, brings the kernel to what it should hold and keeps it
-// so, until ctx ends. It fails only if the store cannot be loaded.
+// so, until ctx ends. It fails only if the store cannot be loaded, or what waits in it
+// for the directory does not go together with the rest.
 func (c *Control) Run(ctx context.Context) error {
 	if err := c.load(); err != nil {
 		return err
@@ -323,10 +324,12 @@ func (c *Control) load() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stored.Rows.Dangling = true // as a directory may have them
-	desired, err := new(lvs.Config).Apply(&stored.Rows)
-	if err != nil {
-		return err
+	// A row that an earlier version took, and this one does not, keeps none of the
+	// others from being there.
+	desired, refused := lvs.Assemble(&stored.Rows)
+	for _, r := range refused {
+		c.log.Error("a row of the store is left aside: make it anew", "error", r)
+		c.record(Request{Source: lvs.SourceAgent, Service: r.Service, Server: r.Server, Outcome: Refused, Reason: "left aside in the store: " + r.Error()})
 	}
 	c.desired, c.regrouping, c.loaded = desired, true, true
 	if c.directory != nil {

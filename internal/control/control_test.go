@@ -696,3 +696,43 @@ func TestRecordKeepsTheLast100(t *testing.T) {
 		t.Errorf("%d requests to %+v", len(got), got[99])
 	}
 }
+
+// TestRowThatIsNotTakenAnyMore: one row of the store that an earlier version took
+// harms no other, in the kernel neither.
+func TestRowThatIsNotTakenAnyMore(t *testing.T) {
+	r := newRig(t)
+	bad := service(t, "tcp:10.0.0.7:80")
+	r.change(cluster(t))
+	r.change(lvs.Change{PutServices: []lvs.Service{bad}})
+	kernel := r.kernelText()
+	r.stop()
+	store, err := localstore.Open(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad.CheckType, bad.CheckTarget = lvs.CheckHTTP, "no target"
+	if err := store.Save(lvs.Record{Change: lvs.Change{PutServices: []lvs.Service{bad}}, Generation: 9, ChangedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Settle(9, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	r.start()
+	r.holds(kernel)
+	s := r.Snapshot()
+	if q := s.Requests; len(q) != 1 || q[0].Outcome != control.Refused || q[0].Service != bad.Key || !strings.Contains(q[0].Reason, "left aside in the store") {
+		t.Errorf("recorded %+v", q)
+	}
+	r.eventually("it is shown as another's", func() bool {
+		s := r.Snapshot()
+		i, ok := s.Find("tcp:10.0.0.7:80")
+		return ok && s.Services[i].External && len(s.Services) == 2
+	})
+	r.change(lvs.Change{Adopt: []lvs.ServiceKey{bad.Key}})
+	r.stop()
+	r.start()
+	if n := len(r.Snapshot().Requests); n != 0 {
+		t.Errorf("%d lines after it was made anew", n)
+	}
+}
