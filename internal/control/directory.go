@@ -56,6 +56,8 @@ func (t *Transaction) route() error {
 		t.over = c.over.overridden(&durable, next, t.next, until).withoutPending(settledBy(&durable))
 	case away != nil && onlyOverrides(&shared, c.planned, next):
 		t.over = c.over.overridden(&durable, c.planned, t.next, until)
+	case c.queue && len(c.over.pending) >= maxPending:
+		return &lvs.Refusal{Kind: lvs.ErrUnavailable, Reason: fmt.Sprintf("%d changes wait for the directory already, and no more may: bring it back first", maxPending)}
 	case c.queue:
 		id := uint64(1)
 		for _, p := range c.over.pending {
@@ -70,6 +72,10 @@ func (t *Transaction) route() error {
 	}
 	return nil
 }
+
+// maxPending is how many changes wait for the directory at most: all of them are
+// worked out anew with each.
+const maxPending = 500
 
 // settledBy reports whether a change decides of all the rows of one that was
 // parked.

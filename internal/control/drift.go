@@ -185,7 +185,10 @@ func (c *Control) sighted(d Drift, now time.Time) driftKey {
 	old := c.drifts[key]
 	d.FirstSeen, d.Policy = now, c.policyOf(d.Service)
 	if old != nil {
-		d.FirstSeen, d.Held = old.FirstSeen, old.Held
+		d.FirstSeen = old.FirstSeen
+		if d.Policy == DriftAdopt {
+			d.Held = old.Held
+		}
 	}
 	if r := c.repaired[key]; r != nil {
 		d.Repairs = uint32(r.recent(now))

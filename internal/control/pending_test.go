@@ -161,6 +161,32 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestQueueIsBounded: a directory that stays away does not fill the store.
+func TestQueueIsBounded(t *testing.T) {
+	r, b := newBookRig(t, queued)
+	r.change(cluster(t))
+	away(b)
+	web := service(t, "tcp:10.0.0.1:80")
+	var err error
+	for n := 0; err == nil && n < 2000; n++ {
+		at := server(t, web, "10.0.0.12:80", 300)
+		at.Server.UpperThreshold = uint32(n) + 1
+		var tx *control.Transaction
+		if tx, err = r.Prepare(lvs.Change{PutServers: []lvs.ServerAt{at}}); err == nil {
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			tx.Done()
+		}
+	}
+	if !errors.Is(err, lvs.ErrUnavailable) || !strings.Contains(err.Error(), "500 changes wait for the directory already") {
+		t.Errorf("the last is refused with %v", err)
+	}
+	if n := r.Snapshot().Directory.PendingWrites; n != 500 {
+		t.Errorf("%d writes wait", n)
+	}
+}
+
 // TestQueueConflict: what somebody else was faster with is taken back and shown,
 // never overwritten; what does not concern it goes on.
 func TestQueueConflict(t *testing.T) {
