@@ -30,8 +30,8 @@ type table[S, C any] interface {
 
 // Options are what a Module needs of the application.
 type Options[S, C any] struct {
-	Root     smi.OID  // registered once with the master
-	Snapshot func() S // the present snapshot; it must never change
+	Root     smi.OID   // registered once with the master
+	Snapshot func() S  // the present snapshot; it must never change
 	Begin    func(S) C // an empty change to what is shown, to which the tables Put their edits
 	// Prepare validates a change as a whole. When it refuses, it names the
 	// varbind with Set.Locate.

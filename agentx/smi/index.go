@@ -50,12 +50,3 @@ func CompareIndexString(index OID, s string) (order, used int) {
 	}
 	return 0, 1 + len(s)
 }
-
-// CompareStrings orders strings as their index forms are ordered in a table:
-// by length first, then by octets.
-func CompareStrings(a, b string) int {
-	if c := cmp.Compare(len(a), len(b)); c != 0 {
-		return c
-	}
-	return cmp.Compare(a, b)
-}

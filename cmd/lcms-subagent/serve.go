@@ -25,7 +25,7 @@ import (
 )
 
 // driftPolicies are those of the configuration.
-var driftPolicies = map[string]control.DriftPolicy{"enforce": control.DriftEnforce, "alert": control.DriftAlert, "adopt": control.DriftAdopt}
+var driftPolicies = map[string]lvs.DriftPolicy{"enforce": lvs.DriftEnforce, "alert": lvs.DriftAlert, "adopt": lvs.DriftAdopt}
 
 // serve wires the parts together and runs them until ctx ends.
 func serve(ctx context.Context, c config.Config, log *slog.Logger) error {

@@ -20,7 +20,7 @@ func inCluster(t *testing.T) (lvs.Change, lvs.Cluster) {
 // TestClusterDecidesOfItsServices drains a cluster, takes it down and up again,
 // with what the kernel refuses taken back.
 func TestClusterDecidesOfItsServices(t *testing.T) {
-	for _, policy := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert} {
+	for _, policy := range []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			r := newRigWith(t, policy)
 			change, web := inCluster(t)

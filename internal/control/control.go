@@ -49,8 +49,8 @@ type Options struct {
 	Abandoned time.Duration
 
 	// Drift is what is done when somebody changes the kernel behind our back.
-	// The default is DriftEnforce.
-	Drift DriftPolicy
+	// The default is lvs.DriftEnforce.
+	Drift lvs.DriftPolicy
 	// Observe is told every event when snapshots show what it tells of. It is called
 	// with a lock held: it must return at once, and of the Control it may call
 	// Snapshot only. It may be nil.
@@ -76,7 +76,7 @@ type Control struct {
 	readBusy  time.Duration
 	readIdle  time.Duration
 	abandoned time.Duration
-	policy    DriftPolicy
+	policy    lvs.DriftPolicy
 	observe   func(Event)
 	events    []Event // to be told with the next snapshot
 	passive   bool
@@ -161,7 +161,7 @@ func New(o Options) *Control {
 		readBusy:  orDefault(o.ReadBusy, time.Second),
 		readIdle:  orDefault(o.ReadIdle, 5*time.Second),
 		abandoned: orDefault(o.Abandoned, 30*time.Second),
-		policy:    cmp.Or(o.Drift, DriftEnforce),
+		policy:    cmp.Or(o.Drift, lvs.DriftEnforce),
 		observe:   o.Observe,
 		passive:   o.Passive,
 		queue:     o.Queue,
@@ -575,7 +575,7 @@ func (c *Control) publish() {
 // ordered returns the groups in table order.
 func (c *Control) ordered() []*group {
 	if c.sorted == nil {
-		c.sorted = slices.SortedFunc(maps.Values(c.groups), func(a, b *group) int { return compareTexts(a.row.Text, b.row.Text) })
+		c.sorted = slices.SortedFunc(maps.Values(c.groups), func(a, b *group) int { return lvs.CompareTexts(a.row.Text, b.row.Text) })
 		for i, g := range c.sorted {
 			g.at = i
 		}

@@ -49,10 +49,10 @@ func (r *rig) seen() []string {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	return newRigWith(t, control.DriftEnforce)
+	return newRigWith(t, lvs.DriftEnforce)
 }
 
-func newRigWith(t *testing.T, policy control.DriftPolicy) *rig {
+func newRigWith(t *testing.T, policy lvs.DriftPolicy) *rig {
 	t.Helper()
 	return newRigOptions(t, func(o *control.Options) { o.Drift = policy })
 }

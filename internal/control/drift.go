@@ -25,27 +25,16 @@ const (
 	TimeoutsChanged DriftKind = 8
 )
 
-// DriftPolicy says what is done about drift, numbered as lcmsDriftPolicy of
-// LCMS-MIB.
-type DriftPolicy uint8
-
-// The policies.
-const (
-	DriftEnforce DriftPolicy = 1 // mend the kernel
-	DriftAlert   DriftPolicy = 2 // only tell
-	DriftAdopt   DriftPolicy = 3 // make it the desired state
-)
-
 // policyOf returns what is done about drift of a service, or with the zero key of
 // the settings of the director: what its cluster says, or else what the director
 // is configured to do.
-func (c *Control) policyOf(key lvs.ServiceKey) DriftPolicy {
+func (c *Control) policyOf(key lvs.ServiceKey) lvs.DriftPolicy {
 	if c.passive {
-		return DriftAlert
+		return lvs.DriftAlert
 	}
 	service, _ := c.desired.Service(key)
 	if cluster, ok := c.desired.Cluster(service.Cluster); ok && cluster.Status == lvs.Active && cluster.DriftPolicy != 0 {
-		return DriftPolicy(cluster.DriftPolicy)
+		return cluster.DriftPolicy
 	}
 	return c.policy
 }
@@ -60,7 +49,7 @@ type Drift struct {
 	Actual    string
 	FirstSeen time.Time
 	Repairs   uint32 // of this object within the last minutes
-	Policy    DriftPolicy
+	Policy    lvs.DriftPolicy
 	Held      string // why the policy is not carried out, "" if it is
 }
 
@@ -186,7 +175,7 @@ func (c *Control) sighted(d Drift, now time.Time) driftKey {
 	d.FirstSeen, d.Policy = now, c.policyOf(d.Service)
 	if old != nil {
 		d.FirstSeen = old.FirstSeen
-		if d.Policy == DriftAdopt {
+		if d.Policy == lvs.DriftAdopt {
 			d.Held = old.Held
 		}
 	}
@@ -362,7 +351,7 @@ func (c *Control) massDelete(change *lvs.Change) string {
 // hold marks every drift that is to be adopted with why it is not.
 func (c *Control) hold(why string, now time.Time) {
 	for key, d := range c.drifts {
-		if d.Held == why || d.Policy != DriftAdopt {
+		if d.Held == why || d.Policy != lvs.DriftAdopt {
 			continue
 		}
 		held := *d

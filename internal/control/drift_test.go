@@ -40,7 +40,7 @@ func driftsOf(s *control.Snapshot) []string {
 }
 
 func TestAlertOnlyTells(t *testing.T) {
-	r := newRigWith(t, control.DriftAlert)
+	r := newRigWith(t, lvs.DriftAlert)
 	r.change(cluster(t))
 	web := service(t, "tcp:10.0.0.1:80")
 	edited := web.ServiceSpec
@@ -90,7 +90,7 @@ func TestAlertOnlyTells(t *testing.T) {
 }
 
 func TestAdoptMakesItDesired(t *testing.T) {
-	r := newRigWith(t, control.DriftAdopt)
+	r := newRigWith(t, lvs.DriftAdopt)
 	r.change(cluster(t))
 	web := service(t, "tcp:10.0.0.1:80")
 	r.foreign(
@@ -114,7 +114,7 @@ func TestAdoptMakesItDesired(t *testing.T) {
 // TestEachAdoptionIsTold changes the same service again as soon as the last
 // change is adopted.
 func TestEachAdoptionIsTold(t *testing.T) {
-	r := newRigWith(t, control.DriftAdopt)
+	r := newRigWith(t, lvs.DriftAdopt)
 	r.change(cluster(t))
 	for i := range uint32(20) {
 		r.foreign(editWeight(t, "10.0.0.11:80", 50+i))
@@ -133,20 +133,20 @@ func TestEachAdoptionIsTold(t *testing.T) {
 // its administrator has taken down.
 func TestServiceThatIsDownIsUnwanted(t *testing.T) {
 	const drift = "3 tcp:10.0.0.1:80  presence: absent / scheduler wlc"
-	for policy, want := range map[control.DriftPolicy]string{control.DriftEnforce: "", control.DriftAlert: "tcp:10.0.0.1:80 wlc 0", control.DriftAdopt: "tcp:10.0.0.1:80 wlc 0"} {
+	for policy, want := range map[lvs.DriftPolicy]string{lvs.DriftEnforce: "", lvs.DriftAlert: "tcp:10.0.0.1:80 wlc 0", lvs.DriftAdopt: "tcp:10.0.0.1:80 wlc 0"} {
 		r := newRigWith(t, policy)
 		web := service(t, "tcp:10.0.0.1:80")
 		web.AdminStatus = lvs.AdminDown
 		r.change(lvs.Change{PutServices: []lvs.Service{web}})
 		r.foreign(lvs.Op{Do: lvs.AddService, Service: new(web.ServiceSpec)})
 		r.eventually("it is told", func() bool { return slices.Contains(r.seen(), "7 tcp:10.0.0.1:80  0") })
-		if policy == control.DriftAlert {
+		if policy == lvs.DriftAlert {
 			r.eventually("it is listed", func() bool { return slices.Equal(driftsOf(r.Snapshot()), []string{drift}) })
 		} else {
 			r.eventually("it is over", func() bool { return slices.Contains(r.seen(), "8 tcp:10.0.0.1:80  0") })
 		}
 		r.holds(want)
-		if up := r.Snapshot().Services[0].Service.AdminStatus == lvs.AdminUp; up != (policy == control.DriftAdopt) {
+		if up := r.Snapshot().Services[0].Service.AdminStatus == lvs.AdminUp; up != (policy == lvs.DriftAdopt) {
 			t.Errorf("policy %d: up %t", policy, up)
 		}
 	}
@@ -155,7 +155,7 @@ func TestServiceThatIsDownIsUnwanted(t *testing.T) {
 // TestFlushIsNotAdopted flushes a kernel that holds one of two services: the other is
 // out of service, and nobody can miss it there.
 func TestFlushIsNotAdopted(t *testing.T) {
-	r := newRigWith(t, control.DriftAdopt)
+	r := newRigWith(t, lvs.DriftAdopt)
 	change := cluster(t)
 	down := service(t, "tcp:10.0.0.9:80")
 	down.AdminStatus = lvs.AdminDown
@@ -350,7 +350,7 @@ func TestKernelLossIsToldInAPair(t *testing.T) {
 // of clusters with a policy of their own, and one of none.
 func TestClustersHaveTheirOwnPolicy(t *testing.T) {
 	policies := []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt, 0}
-	for _, general := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt} {
+	for _, general := range []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt} {
 		t.Run(fmt.Sprint(general), func(t *testing.T) {
 			r := newRigWith(t, general)
 			var change lvs.Change
@@ -370,17 +370,17 @@ func TestClustersHaveTheirOwnPolicy(t *testing.T) {
 			}
 			r.change(change)
 			r.foreign(foreign...)
-			want := []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt, general}
+			want := []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt, general}
 			r.eventually("each is as its policy says", func() bool {
 				s := r.Snapshot()
 				listed := 0
 				for i, policy := range want {
 					kernel, desired := "wlc", "wlc" // mended
 					switch policy {
-					case control.DriftAlert:
+					case lvs.DriftAlert:
 						kernel = "sh"
 						listed++
-					case control.DriftAdopt:
+					case lvs.DriftAdopt:
 						kernel, desired = "sh", "sh"
 					}
 					if s.Services[i].Service.Scheduler != desired || !strings.Contains(r.kernelText(), fmt.Sprintf("tcp:10.0.0.%d:80 %s 0", i+1, kernel)) {
@@ -390,7 +390,7 @@ func TestClustersHaveTheirOwnPolicy(t *testing.T) {
 				return len(s.Drifts) == listed
 			})
 			for _, d := range r.Snapshot().Drifts {
-				if d.Policy != control.DriftAlert {
+				if d.Policy != lvs.DriftAlert {
 					t.Errorf("%+v", d)
 				}
 			}
@@ -435,7 +435,7 @@ func TestFillingOutlivesAChange(t *testing.T) {
 	store, pause := &unnoted{}, 5*time.Millisecond
 	r := newRigOptions(t, func(o *control.Options) {
 		store.Store, o.Store = o.Store, store
-		o.Drift, o.ReadBusy, o.ReadIdle = control.DriftAlert, pause, pause
+		o.Drift, o.ReadBusy, o.ReadIdle = lvs.DriftAlert, pause, pause
 	})
 	daemon := func(id uint8) lvs.SyncDaemon {
 		d := lvs.NewSyncDaemon(lvs.DaemonMaster)
@@ -551,7 +551,7 @@ func TestDrainOfASorryServer(t *testing.T) {
 // TestSorryServerThatIsAdoptedAway: somebody took it from the kernel and changed the
 // service, which is made the desired state.
 func TestSorryServerThatIsAdoptedAway(t *testing.T) {
-	r := newRigWith(t, control.DriftAdopt)
+	r := newRigWith(t, lvs.DriftAdopt)
 	c := cluster(t)
 	sorry := server(t, c.PutServices[0], "10.0.0.99:80", 1)
 	c.PutServices[0].SorryServer, c.PutServices[0].Quorum = "10.0.0.99:80", 3

@@ -15,7 +15,7 @@ func (r *rig) lastRequests(n int) []*control.Request {
 }
 
 func TestFollow(t *testing.T) {
-	for _, policy := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt} {
+	for _, policy := range []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			r, b := newBookRig(t, func(o *control.Options) { o.Drift = policy })
 			b.edit(t, cluster(t))

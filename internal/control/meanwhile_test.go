@@ -183,7 +183,7 @@ func TestReadingGoesOnDuringAChange(t *testing.T) {
 
 // TestStepAfterAChange: what was due meanwhile is done when the change is over.
 func TestStepAfterAChange(t *testing.T) {
-	watch(t, control.DriftAlert, 1, func(s *lvs.Service) { s.SlowStart = 10 }, func(w *watched) {
+	watch(t, lvs.DriftAlert, 1, func(s *lvs.Service) { s.SlowStart = 10 }, func(w *watched) {
 		w.tell(1, 1)
 		w.tell(1)
 		w.want("10")
@@ -300,7 +300,7 @@ func TestDriftDuringAChange(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, k := newAskedRig(t, func(o *control.Options) { o.Drift = control.DriftAlert })
+			r, k := newAskedRig(t, func(o *control.Options) { o.Drift = lvs.DriftAlert })
 			r.change(c.before)
 			r.foreign(c.foreign)
 			r.eventually("drift", func() bool { return len(r.Snapshot().Drifts) == 1 })

@@ -22,7 +22,7 @@ type watched struct {
 }
 
 // watch runs f on a director with a service that is checked.
-func watch(t *testing.T, policy control.DriftPolicy, servers int, edit func(*lvs.Service), f func(*watched)) {
+func watch(t *testing.T, policy lvs.DriftPolicy, servers int, edit func(*lvs.Service), f func(*watched)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigOptions(t, func(o *control.Options) { o.Drift, o.ReadBusy, o.ReadIdle = policy, time.Second, 2*time.Second })
 		w := &watched{rig: r, service: service(t, "tcp:10.0.0.1:80")}
@@ -121,7 +121,7 @@ func (w *watched) forget() {
 // TestReportsReachTheKernelAtOnce: when Commit has returned, and back with Undo;
 // they are no configuration.
 func TestReportsReachTheKernelAtOnce(t *testing.T) {
-	watch(t, control.DriftAlert, 3, func(s *lvs.Service) { s.WeightPolicy = lvs.WeightCapacity }, func(w *watched) {
+	watch(t, lvs.DriftAlert, 3, func(s *lvs.Service) { s.WeightPolicy = lvs.WeightCapacity }, func(w *watched) {
 		before := w.Snapshot()
 		tx := w.prepare(lvs.Change{Reports: []lvs.Report{w.report(1, lvs.HealthDown, "tcp connect refused", 0), w.report(2, lvs.HealthUp, "cpu 0.7", 40)}})
 		w.want("100 100 100")
@@ -192,7 +192,7 @@ func (w *watched) stored() lvs.Stored {
 }
 
 func TestReportsOfWhatIsNotThere(t *testing.T) {
-	watch(t, control.DriftEnforce, 1, nil, func(w *watched) {
+	watch(t, lvs.DriftEnforce, 1, nil, func(w *watched) {
 		for _, n := range []int{2, 99} {
 			if _, err := w.Prepare(lvs.Change{Reports: []lvs.Report{w.report(n, lvs.HealthUp, "", 0)}}); !errors.Is(err, lvs.ErrNotFound) {
 				t.Errorf("server %d: %v", n, err)
@@ -214,7 +214,7 @@ func TestReportsOfWhatIsNotThere(t *testing.T) {
 // TestMonitorDies: nothing is emptied, nothing that was down comes back, and one
 // alarm tells it.
 func TestMonitorDies(t *testing.T) {
-	watch(t, control.DriftAlert, 3, func(s *lvs.Service) { s.WeightPolicy = lvs.WeightFeedback }, func(w *watched) {
+	watch(t, lvs.DriftAlert, 3, func(s *lvs.Service) { s.WeightPolicy = lvs.WeightFeedback }, func(w *watched) {
 		w.tell(3, 1)
 		w.change(lvs.Change{Reports: []lvs.Report{w.report(2, lvs.HealthUp, "", 12)}})
 		w.want("0 12 100")
@@ -282,7 +282,7 @@ func (w *watched) alarms(kind control.EventKind) (n int) {
 // TestSlowStart ramps under a policy that does not mend, with nothing to be seen
 // as drift, and wakes the loop in time.
 func TestSlowStart(t *testing.T) {
-	watch(t, control.DriftAlert, 2, func(s *lvs.Service) { s.SlowStart = 10 }, func(w *watched) {
+	watch(t, lvs.DriftAlert, 2, func(s *lvs.Service) { s.SlowStart = 10 }, func(w *watched) {
 		w.tell(2)
 		w.want("100 100")
 		w.tell(2, 1)
@@ -308,7 +308,7 @@ func TestSlowStart(t *testing.T) {
 
 // TestQuorumAndSorryServer: lost and regained, told each time.
 func TestQuorumAndSorryServer(t *testing.T) {
-	watch(t, control.DriftAlert, 4, func(s *lvs.Service) { s.Quorum = 2 }, func(w *watched) {
+	watch(t, lvs.DriftAlert, 4, func(s *lvs.Service) { s.Quorum = 2 }, func(w *watched) {
 		w.service.SorryServer = w.key(4)
 		w.change(lvs.Change{PutServices: []lvs.Service{w.service}})
 		w.want("100 100 100 -")
@@ -369,7 +369,7 @@ func TestQuorumAndSorryServer(t *testing.T) {
 // TestRestartKeepsWhatWasDecided: no flap, no slow start, and the monitor's word
 // is taken as soon as it comes.
 func TestRestartKeepsWhatWasDecided(t *testing.T) {
-	for _, policy := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt} {
+	for _, policy := range []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt} {
 		watch(t, policy, 4, func(s *lvs.Service) { s.WeightPolicy, s.SlowStart = lvs.WeightCapacity, 60 }, func(w *watched) {
 			w.tell(4, 1)
 			w.change(lvs.Change{Reports: []lvs.Report{w.report(2, lvs.HealthUp, "", 40)}})
@@ -397,7 +397,7 @@ func TestRestartKeepsWhatWasDecided(t *testing.T) {
 // TestDriftIsMeasuredAgainstWhatIsDecided: what somebody changes is drift, and is
 // mended or adopted, but a weight that is decided here cannot be adopted.
 func TestDriftIsMeasuredAgainstWhatIsDecided(t *testing.T) {
-	for _, policy := range []control.DriftPolicy{control.DriftEnforce, control.DriftAlert, control.DriftAdopt} {
+	for _, policy := range []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt} {
 		watch(t, policy, 2, nil, func(w *watched) {
 			w.tell(2, 1)
 			op := editWeight(t, w.key(1), 55)
@@ -407,7 +407,7 @@ func TestDriftIsMeasuredAgainstWhatIsDecided(t *testing.T) {
 			}
 			w.pass(10 * time.Second)
 			switch n := len(w.Snapshot().Drifts); {
-			case policy == control.DriftAlert:
+			case policy == lvs.DriftAlert:
 				w.want("55 100")
 				if n != 1 {
 					t.Errorf("%d drifts", n)

@@ -60,11 +60,11 @@ func (c *Control) reconcile(ctx context.Context) {
 		enough := first || g.seen >= sightings
 		policy := c.policyOf(key)
 		switch {
-		case fresh || g.owed || c.recovers(key) || policy == DriftEnforce && enough:
+		case fresh || g.owed || c.recovers(key) || policy == lvs.DriftEnforce && enough:
 			if g.retry.due(now) {
 				c.mend(ctx, key, g, !first && !g.owed && !c.recovers(key), now)
 			}
-		case policy == DriftAdopt && enough && !doomed[key]:
+		case policy == lvs.DriftAdopt && enough && !doomed[key]:
 			if g.row.steered(false) {
 				g.owed = true // the kernel would be as it is decided, not as it is adopted
 				continue
@@ -73,7 +73,7 @@ func (c *Control) reconcile(ctx context.Context) {
 		}
 	}
 	c.adopt(adoptable, now)
-	if c.open == nil && (fresh || c.policy == DriftEnforce || c.recovering.settings() || c.recovering.filling() || len(c.behind.daemons) > 0 || c.behind.timeouts) {
+	if c.open == nil && (fresh || c.policy == lvs.DriftEnforce || c.recovering.settings() || c.recovering.filling() || len(c.behind.daemons) > 0 || c.behind.timeouts) {
 		c.mendSettings(ctx, now)
 	}
 	c.finish(ctx, now)

@@ -180,7 +180,7 @@ func (c *Control) fill() bool {
 	if err != nil {
 		c.unfilled++
 		c.log.Error("cannot note in the store that the kernel is being filled", "error", err)
-		return c.policy == DriftEnforce || c.unfilled >= fillAttempts
+		return c.policy == lvs.DriftEnforce || c.unfilled >= fillAttempts
 	}
 	c.unsettled, c.unfilled = true, 0
 	return true

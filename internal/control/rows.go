@@ -155,7 +155,7 @@ func joinServers(row, old *ServiceRow, wanted []*lvs.Server, reading *lvs.Actual
 			}
 		}
 		if extra {
-			slices.SortFunc(rows, func(a, b ServerRow) int { return compareTexts(a.Text, b.Text) })
+			slices.SortFunc(rows, func(a, b ServerRow) int { return lvs.CompareTexts(a.Text, b.Text) })
 		}
 	}
 	order := make([]int32, len(rows))

@@ -180,18 +180,5 @@ func (s *Snapshot) SetHint(i int) {
 // Find returns the position of the service whose key has this text, or where
 // it would stand.
 func (s *Snapshot) Find(text string) (int, bool) {
-	return slices.BinarySearchFunc(s.Services, text, func(r *ServiceRow, text string) int { return compareTexts(r.Text, text) })
-}
-
-// compareTexts orders texts as table indexes: by length, then by bytes.
-func compareTexts[T string | []byte](a string, b T) int {
-	switch {
-	case len(a) != len(b):
-		return len(a) - len(b)
-	case a < string(b):
-		return -1
-	case a > string(b):
-		return 1
-	}
-	return 0
+	return slices.BinarySearchFunc(s.Services, text, func(r *ServiceRow, text string) int { return lvs.CompareTexts(r.Text, text) })
 }

@@ -44,11 +44,12 @@ type Transaction struct {
 // part is what the change is about in one service.
 type part struct {
 	around lvs.Circumstances // of what it makes of the service
-	only   []lvs.ServerKey   // servers, each once, in their order; never nil
+	only   []lvs.ServerKey   // servers, each once, in their order; nil of a service that is deleted
 }
 
-// kernelTimeout bounds all operations of one phase on the kernel, which may have
-// to load the module of a scheduler first: on a slow machine that takes seconds.
+// kernelTimeout is after how long no operation of a phase is begun any more. The
+// kernel may have to load the module of a scheduler first: on a slow machine that
+// takes seconds.
 const kernelTimeout = 15 * time.Second
 
 // phase is how far a Transaction has come.
@@ -355,7 +356,7 @@ func (t *Transaction) onlyReported() map[lvs.ServiceKey]bool {
 // serversOf returns the servers of a service that the change is about, each once,
 // in the order of their keys.
 func (t *Transaction) serversOf(key lvs.ServiceKey) []lvs.ServerKey {
-	keys := make([]lvs.ServerKey, 0, min(len(t.change.PutServers)+len(t.change.DeleteServers)+len(t.change.Reports), 16)) // not nil: nil means all
+	keys := make([]lvs.ServerKey, 0, min(len(t.change.PutServers)+len(t.change.DeleteServers)+len(t.change.Reports), 16)) // not nil, see settleAround
 	for i := range t.change.PutServers {
 		if t.change.PutServers[i].Service == key {
 			keys = append(keys, t.change.PutServers[i].Server.Key)

@@ -81,7 +81,7 @@ func TestSetOfARowThatChanges(t *testing.T) {
 // TestTimeoutsAreSetOneByOne: a SET decides of the timeouts that are in it, also when
 // they are as they should be already.
 func TestTimeoutsAreSetOneByOne(t *testing.T) {
-	r := newRig(t, nil, func(o *control.Options) { o.Drift = control.DriftAlert })
+	r := newRig(t, nil, func(o *control.Options) { o.Drift = lvs.DriftAlert })
 	timeout := func() uint32 { return uint32(r.get(t, "lcmsDirectorTcpTimeout").Num) }
 	present := timeout()
 	foreign := func(tcp uint32) {

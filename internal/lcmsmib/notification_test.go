@@ -35,7 +35,7 @@ func sample(t *testing.T, kind control.EventKind) control.Event {
 	}
 	e.Member, e.Role = lvs.MemberID{Cluster: "c1", Host: "rs1"}, lvs.RealServer
 	e.Directory = &lvs.DirectoryStatus{State: lvs.DirectoryHeld, Provider: "ldap://ldap1", LastError: "none", Held: 3, HoldID: 9}
-	e.Drifted = &control.Drift{Kind: e.Drift, Service: service, Server: e.Server, Attribute: "weight", Desired: "weight 1", Actual: "weight 2", Policy: control.DriftAlert}
+	e.Drifted = &control.Drift{Kind: e.Drift, Service: service, Server: e.Server, Attribute: "weight", Desired: "weight 1", Actual: "weight 2", Policy: lvs.DriftAlert}
 	return e
 }
 

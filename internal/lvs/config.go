@@ -27,7 +27,7 @@ type serviceConfig struct {
 	age     uint64    // of the Config that it was copied for
 }
 
-func (s *serviceConfig) compare(other *serviceConfig) int { return compareNames(s.text, other.text) }
+func (s *serviceConfig) compare(other *serviceConfig) int { return CompareTexts(s.text, other.text) }
 
 // Service returns the service named k.
 func (c *Config) Service(k ServiceKey) (Service, bool) {
@@ -150,7 +150,7 @@ func (c *Config) find(k ServiceKey) (int, bool) {
 	low, high := 0, len(c.services)
 	for low < high {
 		middle := int(uint(low+high) >> 1)
-		switch order := compareText(c.services[middle].text, text); {
+		switch order := CompareTexts(c.services[middle].text, text); {
 		case order == 0:
 			return middle, true
 		case order < 0:

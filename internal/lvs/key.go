@@ -1,7 +1,6 @@
 package lvs
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -204,7 +203,7 @@ func (k ServiceKey) String() string { return string(k.AppendTo(nil)) }
 // the length of the text, then by its bytes.
 func (k ServiceKey) Compare(l ServiceKey) int {
 	var a, b [64]byte
-	return compareTexts(k.AppendTo(a[:0]), l.AppendTo(b[:0]))
+	return CompareTexts(k.AppendTo(a[:0]), l.AppendTo(b[:0]))
 }
 
 // ServerKey names a real server within its service: address and port. The zero
@@ -269,7 +268,7 @@ func (k ServerKey) Compare(l ServerKey) int {
 		return compareIPv4(a.As4(), b.As4(), k.addr.Port(), l.addr.Port())
 	}
 	var a, b [64]byte
-	return compareTexts(k.AppendTo(a[:0]), l.AppendTo(b[:0]))
+	return CompareTexts(k.AppendTo(a[:0]), l.AppendTo(b[:0]))
 }
 
 // compareIPv4 compares the texts of two addresses with ports without making
@@ -324,11 +323,18 @@ func ranks(follows byte) (r [256]uint32) {
 	return r
 }
 
-func compareTexts(a, b []byte) int {
-	if len(a) != len(b) {
+// CompareTexts orders texts as the indexes of tables are ordered: by length, then by
+// octets (RFC 2578 section 7.7).
+func CompareTexts[A, B ~string | ~[]byte](a A, b B) int {
+	switch {
+	case len(a) != len(b):
 		return len(a) - len(b)
+	case string(a) < string(b):
+		return -1
+	case string(a) > string(b):
+		return 1
 	}
-	return bytes.Compare(a, b)
+	return 0
 }
 
 // MarshalText renders the canonical text.
@@ -355,19 +361,6 @@ func (k *ServerKey) UnmarshalText(b []byte) (err error) {
 	}
 	*k, err = ParseServerKey(string(b))
 	return err
-}
-
-// compareText is compareTexts with a string.
-func compareText(a string, b []byte) int {
-	switch {
-	case len(a) != len(b):
-		return len(a) - len(b)
-	case a < string(b):
-		return -1
-	case a > string(b):
-		return 1
-	}
-	return 0
 }
 
 // invalid is the refusal of a text that is no key, in words only.

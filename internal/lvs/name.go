@@ -52,15 +52,11 @@ func checkName(s string, most int) error {
 
 // Compare orders names as the rows of a table with this index are ordered: by
 // length, then by bytes.
-func (id ClusterID) Compare(other ClusterID) int { return compareNames(id, other) }
+func (id ClusterID) Compare(other ClusterID) int { return CompareTexts(id, other) }
 
 // Compare orders names as the rows of a table with this index are ordered: by
 // length, then by bytes.
-func (n HostName) Compare(other HostName) int { return compareNames(n, other) }
-
-func compareNames[S ~string](a, b S) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-}
+func (n HostName) Compare(other HostName) int { return CompareTexts(n, other) }
 
 // MemberID names a member: a host in a cluster.
 type MemberID struct {

@@ -32,7 +32,7 @@ var (
 // world is what outlives a director: its kernel and its store.
 type world struct {
 	t             *testing.T
-	policy        control.DriftPolicy
+	policy        lvs.DriftPolicy
 	kernel        *memory.Kernel
 	path          string // of the store
 	before, after *lvs.Config
@@ -46,7 +46,7 @@ type world struct {
 
 // newWorld returns a world in which a director made before(), and somebody
 // else a service; both have had traffic.
-func newWorld(t *testing.T, policy control.DriftPolicy, change lvs.Change) *world {
+func newWorld(t *testing.T, policy lvs.DriftPolicy, change lvs.Change) *world {
 	w := &world{t: t, policy: policy, kernel: memory.New(memory.Options{}), path: filepath.Join(folder(t), "store.db")}
 	old := before()
 	var err error

@@ -87,7 +87,7 @@ type bound struct {
 	path    string
 	book    *controltest.Directory
 	queue   bool
-	policy  control.DriftPolicy
+	policy  lvs.DriftPolicy
 	trace   trace
 	written map[uint32]bool // thresholds that the directory was given
 	parked  map[uint32]bool // that the directory did not take
@@ -317,7 +317,7 @@ func TestDirectory(t *testing.T) {
 			list = append(list, drawAct(rt, n+1))
 		}
 		queue := rapid.Bool().Draw(rt, "queue")
-		policy := rapid.SampledFrom([]control.DriftPolicy{control.DriftEnforce, control.DriftAlert}).Draw(rt, "policy")
+		policy := rapid.SampledFrom([]lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftAlert}).Draw(rt, "policy")
 		var b *bound
 		synctest.Test(t, func(t *testing.T) {
 			b = &bound{

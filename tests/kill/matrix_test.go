@@ -9,14 +9,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lcms-project/lcms/internal/control"
 	"github.com/lcms-project/lcms/internal/ipvs/memory"
 	"github.com/lcms-project/lcms/internal/lvs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var policies = map[string]control.DriftPolicy{"enforce": control.DriftEnforce, "alert": control.DriftAlert, "adopt": control.DriftAdopt}
+var policies = map[string]lvs.DriftPolicy{"enforce": lvs.DriftEnforce, "alert": lvs.DriftAlert, "adopt": lvs.DriftAdopt}
 
 var scripts = map[string]script{"accepted": accepted, "undone": undone, "abandoned": abandoned}
 
@@ -24,7 +23,7 @@ var changes = map[string]func() lvs.Change{"large": large, "settings": settings}
 
 // course is one row of the matrix.
 type course struct {
-	policy  control.DriftPolicy
+	policy  lvs.DriftPolicy
 	script  script
 	change  func() lvs.Change
 	first   fate   // of the director that makes the change

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lcms-project/lcms/internal/control"
 	"github.com/lcms-project/lcms/internal/ipvs/memory"
 	"github.com/lcms-project/lcms/internal/lvs"
 )
@@ -91,7 +90,7 @@ func pick[T any](s *soak, from []T) T { return from[s.random.IntN(len(from))] }
 // life is some hundred things that happen to one director after the other.
 func (s *soak) life(t *testing.T) {
 	s.w.t = t
-	s.w.policy = pick(s, []control.DriftPolicy{control.DriftEnforce, control.DriftEnforce, control.DriftAlert, control.DriftAdopt})
+	s.w.policy = pick(s, []lvs.DriftPolicy{lvs.DriftEnforce, lvs.DriftEnforce, lvs.DriftAlert, lvs.DriftAdopt})
 	s.appear()
 	d := s.w.boot(s.fate())
 	for range 100 {
@@ -305,7 +304,7 @@ func (s *soak) change(d *director) {
 func (s *soak) meddle() {
 	a := s.w.read()
 	at := pick(s, a.Services)
-	if s.w.policy != control.DriftEnforce || s.chance(20) {
+	if s.w.policy != lvs.DriftEnforce || s.chance(20) {
 		at = a.Services[slices.IndexFunc(a.Services, func(v *lvs.ActualService) bool { return v.Key == serviceKey(foreign) })]
 	}
 	op := lvs.Op{Do: lvs.EditService, Service: new(at.ServiceSpec)}
