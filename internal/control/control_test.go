@@ -736,3 +736,19 @@ func TestRowThatIsNotTakenAnyMore(t *testing.T) {
 		t.Errorf("%d lines after it was made anew", n)
 	}
 }
+
+// full is a store that has no room.
+type full struct{ control.Store }
+
+func (full) Save(lvs.Record) error { return errors.New("no space left on device: make room") }
+
+func TestNoRoomInTheStore(t *testing.T) {
+	r := newRigOptions(t, func(o *control.Options) { o.Store = full{o.Store} })
+	tx := r.prepare(cluster(t))
+	if err := tx.Commit(); err == nil || err.Error() != "store: no space left on device: make room; the change was not made" {
+		t.Errorf("%v", err)
+	}
+	if text := r.kernelText(); text != "" {
+		t.Errorf("the kernel holds\n%s", text)
+	}
+}

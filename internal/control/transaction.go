@@ -200,7 +200,7 @@ func (t *Transaction) commit() error {
 	t.journal = t.makeJournal(plan.Ops)
 	failpoint.Hit("commit.begin")
 	if err := t.save(); err != nil {
-		t.failure = fmt.Errorf("store: %w", err)
+		t.failure = fmt.Errorf("store: %w; the change was not made", err)
 		if undo := t.compensate(); undo != nil {
 			t.failure = fmt.Errorf("%w; %w", t.failure, undo)
 		}

@@ -8,7 +8,7 @@ import (
 
 var errDamaged = errors.New("the file is damaged")
 
-// mend is what to do about a file that cannot be used.
+// mend is what to do about a damaged file.
 const mend = "restore it from a backup, or move it away to begin with an empty one"
 
 // sound does what reads the pages of the file. bbolt relies on them: at one that is

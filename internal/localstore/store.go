@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,8 @@ import (
 
 // version is the layout of the file. A file of another version is refused.
 const version = 1
+
+var errLayout = errors.New("it has layout")
 
 var (
 	services  = []byte("services")  // key text -> lvs.Service
@@ -39,32 +42,34 @@ var (
 )
 
 // Store is an open file. It is safe for concurrent use.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	db   *bbolt.DB
+	path string
+}
 
 // Open opens the file at path and creates it, with its folder, if there is
 // none. Only one process can have it open.
 func Open(path string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("store %s: %w: create the folder or set store.path", path, err)
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return nil, fmt.Errorf("store %s: there is no folder %s (%w): create the folder and let %s own it, or set store.path", path, folder, withoutPath(err), runner())
 	}
-	var db *bbolt.DB
-	err := sound(func() (err error) {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-		return err
-	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("store %s is in use by another process: is another lcms-subagent running?", path)
-	case err != nil:
-		return nil, fmt.Errorf("store %s cannot be opened: %w: %s", path, err, mend)
+	there, err := look(path)
+	if err != nil {
+		return nil, fmt.Errorf("store %s cannot be opened: %w", path, err)
 	}
-	s := &Store{db}
-	if err := s.init(); err != nil {
-		db.Close()
-		if errors.Is(err, errDamaged) {
-			err = fmt.Errorf("%w: %s", err, mend)
+	if !there {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("store %s cannot be made: %w", path, explain(path, err))
 		}
-		return nil, fmt.Errorf("store %s: %w", path, err)
+	}
+	s, err := openFile(path, bbolt.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.init(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("store %s: %w", path, explain(path, err))
 	}
 	return s, nil
 }
@@ -72,40 +77,61 @@ func Open(path string) (*Store, error) {
 // Read returns all that the file at path keeps, and changes nothing. It fails
 // while a process has the file open, and with fs.ErrNotExist where there is none.
 func Read(path string) (lvs.Stored, error) {
-	if _, err := os.Stat(path); err != nil {
-		return lvs.Stored{}, fmt.Errorf("store: %w", err)
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return lvs.Stored{}, fmt.Errorf("store %s is in use by another process: stop the lcms-subagent to read it", path)
-	case err != nil:
+	if there, err := look(path); err != nil {
 		return lvs.Stored{}, fmt.Errorf("store %s cannot be opened: %w", path, err)
+	} else if !there {
+		return lvs.Stored{}, fmt.Errorf("store %s: %w", path, fs.ErrNotExist)
 	}
-	s := &Store{db}
+	s, err := openFile(path, bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return lvs.Stored{}, err
+	}
 	defer s.Close()
 	return s.Load()
+}
+
+func openFile(path string, options bbolt.Options) (*Store, error) {
+	options.Timeout = time.Second
+	var db *bbolt.DB
+	err := sound(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &options)
+		return err
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout) && options.ReadOnly:
+		return nil, fmt.Errorf("store %s is in use by another process: stop the lcms-subagent to read it", path)
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("store %s is in use by another process: is another lcms-subagent running?", path)
+	case err != nil:
+		return nil, fmt.Errorf("store %s cannot be opened: %w", path, explain(path, damage(err)))
+	}
+	return &Store{db, path}, nil
 }
 
 // Close closes the file.
 func (s *Store) Close() error { return s.db.Close() }
 
 func (s *Store) init() error {
-	return s.update(func(tx *bbolt.Tx) error {
+	var found uint64
+	err := s.update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{services, servers, daemons, clusters, members, hosts, overrides, pending, meta} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
 		m := tx.Bucket(meta)
-		switch v := m.Get(metaVersion); {
-		case v == nil:
+		switch found = parseNumber(m.Get(metaVersion)); found {
+		case 0:
 			return m.Put(metaVersion, number(version))
-		case parseNumber(v) != version:
-			return fmt.Errorf("it has layout %d, this program knows layout %d: use the program that wrote it, or move it away", parseNumber(v), version)
+		case version:
+			return nil
 		}
-		return nil
+		return errLayout
 	})
+	if errors.Is(err, errLayout) {
+		return fmt.Errorf("%w %d, this program knows layout %d: use the program that wrote it, or move it away to begin with an empty one", err, found, version)
+	}
+	return err
 }
 
 func (s *Store) update(do func(*bbolt.Tx) error) error {
@@ -147,7 +173,7 @@ func (s *Store) Load() (lvs.Stored, error) {
 		)
 	})
 	if err != nil {
-		return lvs.Stored{}, fmt.Errorf("store %s: %w: %s", s.db.Path(), err, mend)
+		return lvs.Stored{}, fmt.Errorf("store %s: %w", s.path, explain(s.path, damage(err)))
 	}
 	return out, nil
 }
@@ -164,7 +190,7 @@ func (s *Store) Save(r lvs.Record) error {
 		)
 	})
 	if err != nil {
-		return fmt.Errorf("write %s: %w", s.db.Path(), err)
+		return fmt.Errorf("%s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
@@ -177,7 +203,7 @@ func (s *Store) Settle(generation uint64, changedAt time.Time) error {
 		return errors.Join(m.Delete(metaJournal), stamp(m, generation, changedAt))
 	})
 	if err != nil {
-		return fmt.Errorf("write %s: %w", s.db.Path(), err)
+		return fmt.Errorf("%s: %w", s.path, explain(s.path, err))
 	}
 	return nil
 }
