@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"go.etcd.io/bbolt"
 )
 
 var errDamaged = errors.New("the file is damaged")
@@ -22,4 +24,25 @@ func sound(do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// checkFree reports whether the pages that are said to be free are pages of the file,
+// each once. bbolt writes to them unseen.
+func (s *Store) checkFree() error {
+	free := 0
+	err := s.view(func(tx *bbolt.Tx) error {
+		for id := 2; ; id++ { // after the two pages of bbolt's meta data
+			page, err := tx.Page(id)
+			if page == nil {
+				return err
+			}
+			if page.Type == "free" {
+				free++
+			}
+		}
+	})
+	if said := s.db.Stats().FreePageN; err == nil && free != said {
+		return fmt.Errorf("%w (of %d free pages %d are there)", errDamaged, said, free)
+	}
+	return err
 }

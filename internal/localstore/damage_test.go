@@ -68,6 +68,9 @@ func TestDamaged(t *testing.T) {
 			garbled := bytes.Clone(whole)
 			copy(garbled[at:at+page], bytes.Repeat([]byte{octet}, page))
 			try(fmt.Sprintf("%#x from %d on", octet, at), garbled)
+			garbled = bytes.Clone(whole)
+			copy(garbled[at+16:at+page], bytes.Repeat([]byte{octet}, page/2)) // not the head of the page
+			try(fmt.Sprintf("%#x from %d on, after the head", octet, at), garbled)
 		}
 	}
 	if used < 10 || refused < used {

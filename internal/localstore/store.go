@@ -67,7 +67,10 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.init(); err != nil {
+	if err = s.checkFree(); err == nil {
+		err = s.init()
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("store %s: %w", path, explain(path, err))
 	}
