@@ -50,7 +50,7 @@ func TestBadConfig(t *testing.T) {
 		{"a namespace that is no path", "netns: lb", []string{"1: netns"}},
 		{"a relative store", "store:\n  path: lcms.db", []string{"2: store.path"}},
 		{"an unknown level", "log:\n  level: loud", []string{`2: log.level "loud": use debug, info, warn or error`}},
-		{"a list for a value", "store:\n  path: [a, b]", []string{"2: a single value belongs here"}},
+		{"a list for a value", "store:\n  path: [a, b]", []string{"2: store.path: a single value belongs here: not a list"}},
 		{"a value for a group", "agentx: 5", []string{"1: "}},
 		{"a key twice", "ipvs: memory\nipvs: kernel", []string{"2: "}},
 		{"no YAML", "ipvs: [memory\nlog: {", []string{"1: did not find"}},

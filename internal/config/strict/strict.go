@@ -1,6 +1,6 @@
-// Package strict reads YAML in which nothing is guessed: an unknown key, a list
-// where a single value belongs, and a second document are refused with file,
-// line and reason.
+// Package strict reads YAML in which nothing is guessed: an unknown key, what is of
+// another shape than what belongs there, and a second document are refused with
+// file, line and reason.
 package strict
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -24,9 +25,6 @@ type Text struct {
 
 // UnmarshalYAML implements yaml.Unmarshaler.
 func (t *Text) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		return lineError{n.Line, "a single value belongs here"}
-	}
 	t.Value, t.Line = n.Value, n.Line
 	return nil
 }
@@ -41,34 +39,39 @@ func (l *Texts) UnmarshalYAML(n *yaml.Node) error {
 		nodes = n.Content
 	}
 	for _, n := range nodes {
-		var t Text
-		if err := t.UnmarshalYAML(n); err != nil {
-			return err
-		}
-		*l = append(*l, t)
+		n = resolve(n)
+		*l = append(*l, Text{n.Value, n.Line})
 	}
 	return nil
 }
-
-// lineError is a fault at a line of the file.
-type lineError struct {
-	line   int
-	reason string
-}
-
-func (e lineError) Error() string { return e.reason }
 
 // Decode reads the one document of a file into a struct of Text and the like.
 // The error lists every fault on a line of its own, as FILE:LINE: REASON.
 // knownKeys names the keys, for whoever wrote one that is not known.
 func Decode(path string, b []byte, into any, knownKeys string) error {
 	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return explain(path, err, knownKeys)
+	var document yaml.Node
+	if err := d.Decode(&document); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
+		return syntax(path, b, err)
 	}
-	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+	if err := d.Decode(new(yaml.Node)); err == nil {
 		return fmt.Errorf("%s: there is a second YAML document: keep one", path)
+	} else if !errors.Is(err, io.EOF) {
+		return syntax(path, b, err)
+	}
+	var anything any // what no type can mend, such as an anchor that contains itself
+	if err := document.Decode(&anything); err != nil {
+		return explain(path, err)
+	}
+	f := &Faults{Path: path}
+	shape{f, knownKeys}.check(&document, reflect.TypeOf(into).Elem(), "")
+	if err := f.Err(); err != nil {
+		return err
+	}
+	if err := document.Decode(into); err != nil {
+		return explain(path, err)
 	}
 	return nil
 }
@@ -121,17 +124,10 @@ func Duration(key string, into *time.Duration, low, high time.Duration, example 
 	}
 }
 
-var (
-	unknownKey = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
-	otherFault = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-)
+var otherFault = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 
 // explain rewrites the errors of the YAML library.
-func explain(path string, err error, knownKeys string) error {
-	var at lineError
-	if errors.As(err, &at) {
-		return fmt.Errorf("%s:%d: %s", path, at.line, at.reason)
-	}
+func explain(path string, err error) error {
 	var types *yaml.TypeError
 	lines := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
 	if errors.As(err, &types) {
@@ -139,9 +135,7 @@ func explain(path string, err error, knownKeys string) error {
 	}
 	faults := make([]error, len(lines))
 	for i, l := range lines {
-		if m := unknownKey.FindStringSubmatch(l); m != nil {
-			faults[i] = fmt.Errorf("%s:%s: unknown key %q: the keys are %s", path, m[1], m[2], knownKeys)
-		} else if m := otherFault.FindStringSubmatch(l); m != nil {
+		if m := otherFault.FindStringSubmatch(l); m != nil {
 			faults[i] = fmt.Errorf("%s:%s: %s", path, m[1], m[2])
 		} else {
 			faults[i] = fmt.Errorf("%s: %s", path, l)
