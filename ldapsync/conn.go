@@ -284,6 +284,9 @@ type endpoint struct {
 	host             string // as the certificate has to name it
 }
 
+// maxSocket is the most octets of the path of a Unix socket (unix(7)).
+const maxSocket = 107
+
 func parseURI(uri string) (endpoint, error) {
 	e := endpoint{uri: uri}
 	scheme, rest, ok := strings.Cut(uri, "://")
@@ -297,6 +300,9 @@ func parseURI(uri string) (endpoint, error) {
 		}
 		if path == "" {
 			path = "/var/run/slapd/ldapi"
+		}
+		if len(path) > maxSocket {
+			return e, unusable("%q: the path of a socket has at most %d octets, this one has %d: use a shorter path", uri, maxSocket, len(path))
 		}
 		e.network, e.address = "unix", path
 		return e, nil

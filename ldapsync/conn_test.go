@@ -306,6 +306,7 @@ func TestOptionsCheck(t *testing.T) {
 		"a base":           {func(o *Options) { o.URIs = []string{"ldap://h/dc=example"} }, "is no URI of a directory"},
 		"a password":       {func(o *Options) { o.URIs = []string{"ldap://u:p@h"} }, "is no URI of a directory"},
 		"a bad port":       {func(o *Options) { o.URIs = []string{"ldap://h:x"} }, "is no URI of a directory"},
+		"long path":        {func(o *Options) { o.URIs = []string{"ldapi://%2F" + strings.Repeat("x", 107)} }, "at most 107 octets, this one has 108"},
 		"slashes":          {func(o *Options) { o.URIs = []string{"ldapi:///var/run/ldapi"} }, "%2F"},
 		"no name over TCP": {func(o *Options) { o.BindDN, o.PasswordFile = "", "" }, "set directory.bind-dn"},
 		"no password":      {func(o *Options) { o.PasswordFile = "" }, "set directory.password-file"},

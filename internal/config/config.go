@@ -182,6 +182,9 @@ func (c *Config) setAgentX(s string) error {
 		if !filepath.IsAbs(address) {
 			return fmt.Errorf("agentx.address %q: after unix: comes the absolute path of a socket, as in unix:/var/agentx/master", s)
 		}
+		if err := strict.Socket("agentx.address", &address)(address); err != nil {
+			return err
+		}
 	case "tcp":
 		host, port, err := net.SplitHostPort(address)
 		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || host == "" || n == 0 {

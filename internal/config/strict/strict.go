@@ -111,6 +111,17 @@ func Absolute(key string, into *string) func(string) error {
 	}
 }
 
+// Socket sets the path of a Unix socket that a key names.
+func Socket(key string, into *string) func(string) error {
+	const most = 107 // unix(7): sun_path has 108 octets, the last of them 0
+	return func(s string) error {
+		if len(s) > most {
+			return fmt.Errorf("%s %q: the path of a socket has at most %d octets, this one has %d: use a shorter path", key, s, most, len(s))
+		}
+		return Absolute(key, into)(s)
+	}
+}
+
 // Duration sets the time that a key names, which has to lie within limits. The example
 // is one of its times.
 func Duration(key string, into *time.Duration, low, high time.Duration, example string) func(string) error {

@@ -224,7 +224,7 @@ func Read(path string) (Config, error) {
 	f.Read(r.Weights.Stale, strict.Duration("weights.stale", &w.Stale, time.Second, time.Hour, "10s"))
 	f.Read(r.Weights.Panic, fraction("weights.panic", &w.Panic, 0, 1))
 	w.Forget = max(w.Forget, 10*w.Stale)
-	f.Read(r.Status.Socket, strict.Absolute("status.socket", &c.Socket))
+	f.Read(r.Status.Socket, strict.Socket("status.socket", &c.Socket))
 	f.Read(r.Log.Level, func(s string) error {
 		switch s {
 		case "debug", "info", "warn", "error":

@@ -102,6 +102,7 @@ func TestFaults(t *testing.T) {
 		"bad fraction":       {director + "weights: {panic: much}", `weights.panic "much"`},
 		"stale too soon":     {director + "load: {interval: 60s}\nweights: {stale: 70s}", ".yaml:3: weights.stale 1m10s is less than two"},
 		"relative path":      {director + "checks: {scripts: checks}", "absolute path"},
+		"long socket":        {director + "status: {socket: /" + strings.Repeat("x", 107) + "}", "status.socket \"/xxx"},
 		"list as value":      {director + "log: {level: [debug]}", ".yaml:2: log.level: a single value belongs here: not a list"},
 		"text as list":       {"directors: x", `.yaml:1: directors: a list belongs here, each entry with "- " before it and the keys name, address, community-file, user, auth, auth-file, privacy, privacy-file, context: not the text "x"`},
 		"mapping as list":    {"directors: {a: b}", ".yaml:1: directors: a list belongs here, each entry"},
