@@ -105,7 +105,7 @@ var faults = map[string][]fault{
 		one("wrongValue", "cannot be asked for", `lcmsServiceStorageType.`+web+` i other`),
 		one("wrongValue", "cannot be asked for", `lcmsServerStorageType.`+first+` i permanent`),
 		one("wrongValue", "cannot be asked for", `lcmsSyncDaemonStorageType.master i readOnly`),
-		one("wrongValue", "use other(1)", `lcmsServiceStorageType.`+web+` i 6`),
+		one("wrongValue", "6: use volatile(2) or nonVolatile(3)", `lcmsServiceStorageType.`+web+` i 6`),
 		one("wrongValue", "use active(1)", `lcmsServiceRowStatus.`+web+` i 0`),
 		one("wrongValue", "cannot be set", `lcmsServiceRowStatus.`+web+` i notReady`),
 		one("wrongValue", "use active(1)", `lcmsServerRowStatus.`+first+` i 7`),
