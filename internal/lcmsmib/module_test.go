@@ -266,7 +266,7 @@ func TestRefusals(t *testing.T) {
 		"check timeout":           {[]smi.Varbind{vb(smi.Unsigned32(6000), "lcmsServiceCheckTimeout", web)}, smi.InconsistentValue, 1, "must end before"},
 		"bits":                    {[]smi.Varbind{vb(smi.OctetString([]byte{0x10}), "lcmsServiceSchedulerFlags", web)}, smi.WrongValue, 1, "bit 3"},
 		"destroy and write":       {[]smi.Varbind{vb(smi.Text("x"), "lcmsServiceName", web), vb(smi.Integer(6), "lcmsServiceRowStatus", web)}, smi.InconsistentValue, 1, "destroys"},
-		"destroy and add to it":   {[]smi.Varbind{vb(smi.Integer(6), "lcmsServiceRowStatus", web), vb(create, "lcmsServerRowStatus", web, rs2)}, smi.InconsistentName, 2, "no such service"},
+		"destroy and add to it":   {[]smi.Varbind{vb(smi.Integer(6), "lcmsServiceRowStatus", web), vb(create, "lcmsServerRowStatus", web, rs2)}, smi.InconsistentName, 2, "the same request destroys the service"},
 		"stale lock":              {[]smi.Varbind{vb(smi.Integer(r.get(t, "lcmsDirectorConfigLock").Int()-1), "lcmsDirectorConfigLock"), weight(smi.Unsigned32(1))}, smi.InconsistentValue, 1, "read again"},
 		"sync daemon, no link":    {[]smi.Varbind{{Name: mibs.DefaultRoot().Child(1, 6, 1, 1, 10, 1), Value: create}}, smi.InconsistentValue, 1, "interface"},
 		"sync daemon, index":      {[]smi.Varbind{{Name: mibs.DefaultRoot().Child(1, 6, 1, 1, 10, 3), Value: create}}, smi.NoCreation, 1, "master(1)"},

@@ -212,10 +212,11 @@ func (c *Config) Apply(change *Change) (*Config, error) {
 			sc, next = d.own(put.Service, false), 0
 		}
 		if sc == nil {
-			return nil, &Refusal{
-				Kind: ErrNotFound, Service: put.Service, Server: put.Server.Key,
-				Reason: "there is no such service: create it first, or in the same request",
+			reason := "there is no such service: create it first, or in the same request"
+			if slices.Contains(change.DeleteServices, put.Service) {
+				reason = "the same request destroys the service and writes to this server: do one of both"
 			}
+			return nil, &Refusal{Kind: ErrNotFound, Service: put.Service, Server: put.Server.Key, Reason: reason}
 		}
 		j, ok := sc.find(next, put.Server.Key)
 		if !ok {

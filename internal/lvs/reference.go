@@ -3,6 +3,7 @@ package lvs
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // checkReferences checks that every row which the change writes names clusters,
@@ -17,7 +18,7 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 		if old, had := c.Service(s.Key); had && old.Cluster == s.Cluster && old.Storage == s.Storage {
 			continue
 		}
-		if r := next.checkClusterOf(s.Cluster, s.Storage); r != nil {
+		if r := next.checkClusterOf(s.Cluster, s.Storage, change); r != nil {
 			r.Service, r.Field = s.Key, cmp.Or(r.Field, "Cluster")
 			return r
 		}
@@ -29,8 +30,11 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 		}
 		if k, err := ParseServerKey(s.SorryServer); err == nil {
 			if _, ok := next.Server(s.Key, k); !ok {
-				return &Refusal{Kind: ErrConflict, Service: s.Key, Field: "SorryServer",
-					Reason: fmt.Sprintf("the service has no server %s: create it first, or in the same request", k)}
+				reason := fmt.Sprintf("the service has no server %s: create it first, or in the same request", k)
+				if slices.Contains(change.DeleteServers, ServerID{s.Key, k}) {
+					reason = fmt.Sprintf("the same request destroys server %s: leave that, or name another", k)
+				}
+				return &Refusal{Kind: ErrConflict, Service: s.Key, Field: "SorryServer", Reason: reason}
 			}
 		}
 	}
@@ -40,7 +44,7 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 		if old := before.Server(s.Service, s.Server.Key); old != nil && old.Host == s.Server.Host && old.Storage == s.Server.Storage {
 			continue
 		}
-		if r := next.checkHostOf(s.Server.Host, s.Server.Storage); r != nil {
+		if r := next.checkHostOf(s.Server.Host, s.Server.Storage, change); r != nil {
 			r.Service, r.Server, r.Field = s.Service, s.Server.Key, cmp.Or(r.Field, "Host")
 			return r
 		}
@@ -50,12 +54,12 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 		if old, had := c.Member(m.ID()); had && old.Storage == m.Storage {
 			continue
 		}
-		r := next.checkClusterOf(m.Cluster, m.Storage)
+		r := next.checkClusterOf(m.Cluster, m.Storage, change)
 		if r != nil && r.Kind == ErrConflict {
 			r.Kind = ErrNotFound // it is what the member is in, as the service of a server
 		}
 		if r == nil {
-			r = next.checkHostOf(m.Host, m.Storage)
+			r = next.checkHostOf(m.Host, m.Storage, change)
 		}
 		if r != nil {
 			r.Cluster, r.Host = m.Cluster, m.Host
@@ -162,27 +166,31 @@ func (c *Config) hasCluster(id ClusterID) bool { _, ok := c.Cluster(id); return 
 func (c *Config) hasHost(n HostName) bool      { _, ok := c.Host(n); return ok }
 func (c *Config) hasServer(id ServerID) bool   { _, ok := c.Server(id.Service, id.Server); return ok }
 
-// checkClusterOf checks that a row which is kept in this way may name a
-// cluster. The refusal is without the row.
-func (c *Config) checkClusterOf(id ClusterID, storage Storage) *Refusal {
+// checkClusterOf checks that a row of the change which is kept in this way may name
+// a cluster. The refusal is without the row.
+func (c *Config) checkClusterOf(id ClusterID, storage Storage, change *Change) *Refusal {
 	if id == "" {
 		return nil
 	}
 	cluster, ok := c.Cluster(id)
-	return checkReferent("cluster", string(id), ok, cluster.Storage == Volatile && storage == NonVolatile)
+	destroyed := !ok && slices.Contains(change.DeleteClusters, id)
+	return checkReferent("cluster", string(id), ok, destroyed, cluster.Storage == Volatile && storage == NonVolatile)
 }
 
 // checkHostOf is the same for a host.
-func (c *Config) checkHostOf(n HostName, storage Storage) *Refusal {
+func (c *Config) checkHostOf(n HostName, storage Storage, change *Change) *Refusal {
 	if n == "" {
 		return nil
 	}
 	host, ok := c.Host(n)
-	return checkReferent("host", string(n), ok, host.Storage == Volatile && storage == NonVolatile)
+	destroyed := !ok && slices.Contains(change.DeleteHosts, n)
+	return checkReferent("host", string(n), ok, destroyed, host.Storage == Volatile && storage == NonVolatile)
 }
 
-func checkReferent(what, name string, there, outlived bool) *Refusal {
+func checkReferent(what, name string, there, destroyed, outlived bool) *Refusal {
 	switch {
+	case destroyed:
+		return &Refusal{Kind: ErrConflict, Reason: fmt.Sprintf("the same request destroys %s %s: leave that, or name another", what, name)}
 	case !there:
 		return &Refusal{Kind: ErrConflict, Reason: fmt.Sprintf("there is no %s %s: create it first, or in the same request", what, name)}
 	case outlived:

@@ -83,10 +83,10 @@ func (s Server) Check(service *Service) *Refusal {
 	refuse := func(field, format string, args ...any) *Refusal {
 		return &Refusal{Kind: ErrInvalid, Service: service.Key, Server: s.Key, Field: field, Reason: fmt.Sprintf(format, args...)}
 	}
-	addr := s.Key.Addr()
+	if reason := notOneHost(s.Key.Addr()); reason != "" {
+		return refuse("Key", "%s", reason)
+	}
 	switch {
-	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() && addr.Is6() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return refuse("Key", "%s is no address of a single host that can be reached without naming a link", addr)
 	case s.Forwarding > DirectRoute:
 		return refuse("Forwarding", "forwarding %s cannot be asked for: use masquerade, local, tunnel or directRoute", s.Forwarding)
 	case s.Key.Family() != service.Key.Family() && s.Forwarding != Tunnel:
@@ -112,6 +112,25 @@ func (s Server) Check(service *Service) *Refusal {
 		}
 	}
 	return nil
+}
+
+// notOneHost says why an address is not that of a single host which can be reached, ""
+// if it is.
+func notOneHost(a netip.Addr) string {
+	kind := ""
+	switch {
+	case a.IsUnspecified():
+		kind = "stands for any address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		kind = "is the broadcast address of all hosts"
+	case a.IsMulticast():
+		kind = "is a multicast address, of a group of hosts"
+	case a.Is6() && a.IsLinkLocalUnicast():
+		return fmt.Sprintf("%s is a link-local address, which says nothing without the link: write a global or unique local address of the server", a)
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s %s: write the address of the server itself", a, kind)
 }
 
 // keepsPort reports whether the forwarding method sends packets on without
