@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,10 +66,10 @@ func judge(op lvs.Op, errno syscall.Errno) (field, reason string, kind error) {
 	case syscall.ENOENT:
 		switch {
 		case service && op.Service.PersistenceEngine != "":
-			return "Scheduler", fmt.Sprintf("the kernel has no scheduler %s or no persistence engine %s: install the module ip_vs_%s or ip_vs_pe_%s, or choose others",
-				op.Service.Scheduler, op.Service.PersistenceEngine, op.Service.Scheduler, op.Service.PersistenceEngine), lvs.ErrInvalid
+			return "Scheduler", fmt.Sprintf("the kernel has no scheduler %s or no persistence engine %s: %sinstall the module ip_vs_%s or ip_vs_pe_%s, or choose others",
+				op.Service.Scheduler, op.Service.PersistenceEngine, cmp.Or(lowerCase(op.Service.Scheduler), lowerCase(op.Service.PersistenceEngine)), op.Service.Scheduler, op.Service.PersistenceEngine), lvs.ErrInvalid
 		case service:
-			return "Scheduler", fmt.Sprintf("the kernel has no scheduler %s: install the module ip_vs_%s or choose another", op.Service.Scheduler, op.Service.Scheduler), lvs.ErrInvalid
+			return "Scheduler", fmt.Sprintf("the kernel has no scheduler %s: %sinstall the module ip_vs_%s or choose another", op.Service.Scheduler, lowerCase(op.Service.Scheduler), op.Service.Scheduler), lvs.ErrInvalid
 		case op.Do == 0:
 			return "", "the kernel has no IPVS: load it with modprobe ip_vs; if there is no such module, install a kernel that has it (Debian's linux-image packages do)", lvs.ErrNotFound
 		}

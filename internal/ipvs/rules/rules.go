@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"syscall"
 
 	"github.com/lcms-project/lcms/internal/lvs"
@@ -123,7 +124,16 @@ func Missing(field, name string) error {
 	if field == "PersistenceEngine" {
 		what, module = "persistence engine", "ip_vs_pe_"+name
 	}
-	return &lvs.Refusal{Kind: lvs.ErrInvalid, Field: field, Reason: fmt.Sprintf("the kernel has no %s %q: install the module %s or choose another", what, name, module)}
+	return &lvs.Refusal{Kind: lvs.ErrInvalid, Field: field, Reason: fmt.Sprintf("the kernel has no %s %q: %sinstall the module %s or choose another", what, name, lowerCase(name), module)}
+}
+
+// lowerCase suggests the name in lower case, as all that the kernel brings have it.
+func lowerCase(name string) string {
+	lower := strings.ToLower(name)
+	if lower == name {
+		return ""
+	}
+	return fmt.Sprintf("names are in lower case, write %q; or ", lower)
 }
 
 func checkTimeouts(t lvs.Timeouts) *fault {
