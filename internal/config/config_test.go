@@ -2,6 +2,8 @@ package config
 
 import (
 	"log/slog"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lcms-project/lcms/agentx/smi"
+	"github.com/lcms-project/lcms/mibs"
 )
 
 func TestParse(t *testing.T) {
@@ -125,6 +128,35 @@ func TestParseNamesLineCauseAndMend(t *testing.T) {
 		_, err := parse("f.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// TestExample reads the file that is installed: it holds the defaults, and explains every
+// key, if only in a comment.
+func TestExample(t *testing.T) {
+	const path = "../../deploy/lcms/lcms-subagent.yaml"
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.RootOID = mibs.DefaultRoot()
+	if d := cmp.Diff(want, c); d != "" {
+		t.Errorf("the values of the file are not the defaults: -want +got:\n%s", d)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := range strings.SplitSeq(knownKeys, ", ") {
+		section, name, below := strings.Cut(key, ".")
+		pattern := `(?m)^#?` + section + `:`
+		if below {
+			pattern += `\n(.*\n)*?#?  #?` + name + `:`
+		}
+		if !regexp.MustCompile(pattern).Match(text) {
+			t.Errorf("%s does not explain %s", path, key)
 		}
 	}
 }
