@@ -56,13 +56,9 @@ func withoutPath(err error) error {
 }
 
 func mendOf(path string, errno syscall.Errno) string {
-	folder := filepath.Dir(path)
 	switch errno {
 	case syscall.EACCES:
-		if _, err := os.Stat(path); err == nil {
-			return fmt.Sprintf("let %s own it, with mode 0600", runner())
-		}
-		return fmt.Sprintf("let %s own the folder %s, with mode 0750, and pass those above it", runner(), folder)
+		return permission(path)
 	case syscall.EPERM:
 		return "take off what protects it, such as chattr +i, or a mount or a security module that forbids it"
 	case syscall.EROFS:
@@ -81,11 +77,35 @@ func mendOf(path string, errno syscall.Errno) string {
 	return "set store.path to a file that can be made and written"
 }
 
+// permission says who may use the file, or its folder where that is in the way.
+func permission(path string) string {
+	what, mode := "it", 0o600
+	info, err := os.Stat(path)
+	if err != nil {
+		path = filepath.Dir(path)
+		what, mode = "the folder "+path, 0o750
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		return fmt.Sprintf("let %s pass the folders above it", runner())
+	}
+	owner := runner()
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = userName(int(stat.Uid))
+	}
+	if owner == runner() {
+		return fmt.Sprintf("give %s mode %04o", what, mode)
+	}
+	return fmt.Sprintf("%s belongs to %s: run as that, or let %s own it, with mode %04o", what, owner, runner(), mode)
+}
+
 // runner is the user that needs the file.
-func runner() string {
-	id := strconv.Itoa(os.Geteuid())
-	if u, err := user.LookupId(id); err == nil {
+func runner() string { return userName(os.Geteuid()) }
+
+func userName(id int) string {
+	text := strconv.Itoa(id)
+	if u, err := user.LookupId(text); err == nil {
 		return "user " + u.Username
 	}
-	return "user " + id
+	return "user " + text
 }

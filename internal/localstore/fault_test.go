@@ -38,16 +38,24 @@ func TestCausesHaveTheirMend(t *testing.T) {
 	sound := inside("sound.db")
 	s := open(t, sound)
 	if err := errors.Join(
-		s.Save(everything(t)), s.Close(), os.Chmod(sound, 0o400),
+		s.Save(everything(t)), s.Close(), os.Chmod(sound, 0),
 		os.Mkdir(inside("folder.db"), 0o700), os.Mkdir(inside("shut"), 0o500),
 		os.Symlink("nowhere.db", inside("link.db")), syscall.Mkfifo(inside("pipe.db"), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
+	file, folder := "give it mode 0600", "give the folder "+inside("shut")+" mode 0750"
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chown(sound, 4711, -1), os.Chown(inside("shut"), 4711, -1)); err != nil {
+			t.Fatal(err)
+		}
+		file = "it belongs to user 4711: run as that, or let user root own it, with mode 0600"
+		folder = "the folder " + inside("shut") + " belongs to user 4711: run as that, or let user root own it, with mode 0750"
+	}
 	asNobody(t)
 	for _, tc := range []struct{ name, want string }{
-		{"sound.db", "cannot be opened: permission denied: let " + runner() + " own it, with mode 0600"},
-		{"shut/new.db", "permission denied: let " + runner() + " own the folder " + inside("shut") + ", with mode 0750"},
+		{"sound.db", "cannot be opened: permission denied: " + file},
+		{"shut/new.db", "permission denied: " + folder},
 		{"shut/below/new.db", "there is no folder " + inside("shut/below") + " (permission denied): create the folder and let " + runner() + " own it"},
 		{"folder.db", "cannot be opened: it is a folder: set store.path to a file in it"},
 		{"link.db", "cannot be opened: it is a link to nowhere.db, which is not there: mount or restore that"},
