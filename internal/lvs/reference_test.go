@@ -61,7 +61,7 @@ func TestReferences(t *testing.T) {
 		"cluster whose services leave":   {full, Change{DeleteClusters: []ClusterID{"web"}, PutServices: []Service{free}}, nil, ""},
 		"to a cluster that goes":         {full, Change{DeleteClusters: []ClusterID{"mail"}, PutServices: []Service{moved}}, ErrConflict, "the same request destroys cluster mail: leave that"},
 		"to a host that goes":            {full, Change{DeleteHosts: []HostName{"rs2"}, PutServers: []ServerAt{elsewhere}}, ErrConflict, "server 10.0.0.11:80 of service tcp:10.0.0.1:80: the same request destroys host rs2: leave that"},
-		"sorry server that goes":         {full, Change{DeleteServers: []ServerID{{sorry.Key, server.Server.Key}}, PutServices: []Service{sorryThere}}, ErrConflict, "the same request destroys server 10.0.0.11:80: leave that"},
+		"sorry server that it names":     {full, Change{DeleteServers: []ServerID{{sorry.Key, server.Server.Key}}, PutServices: []Service{sorryThere}}, ErrConflict, "the same request destroys server 10.0.0.11:80: leave that"},
 		"server of a service that goes":  {full, Change{DeleteServices: []ServiceKey{service.Key}, PutServers: []ServerAt{weight}}, ErrNotFound, "server 10.0.0.11:80 of service tcp:10.0.0.1:80: the same request destroys the service"},
 		"host with a server":             {full, Change{DeleteHosts: []HostName{"rs1"}, DeleteMembers: []MemberID{member.ID()}}, ErrConflict, "host rs1: server 10.0.0.11:80 of service tcp:10.0.0.1:80 still names it"},
 		"host that is a member":          {full, Change{DeleteHosts: []HostName{"rs1"}, DeleteServers: []ServerID{{service.Key, server.Server.Key}}}, ErrConflict, "host rs1: member rs1 of cluster web still names it"},
