@@ -73,7 +73,7 @@ type server struct {
 	name    string // of its host
 	weight  uint32 // as configured
 	spec    lvs.HealthCheck
-	probe   check.Probe // nil: it is not checked
+	plan    *plan // nil: it is not checked
 	judge   check.Judge
 	last    check.Result
 	at      time.Time // of last; zero: not checked yet
@@ -83,6 +83,11 @@ type server struct {
 	advised uint32    // when it was first seen, by whoever watched before
 	advice  weight.Advice
 }
+
+// plan is how a server is checked, from when its check was made or changed until it
+// is the next time. Whether a run still counts is told by which plan it is of, never
+// by what it asks: probes cannot be compared.
+type plan struct{ probe check.Probe }
 
 // host is a machine that is asked for its load.
 type host struct {

@@ -119,7 +119,7 @@ func (p *Poller) watch(s *director.Service, w *director.Server) *server {
 	}
 	p.checks.Delete(w.ID)
 	p.count(one, -1)
-	one.spec, one.probe = s.Check, nil
+	one.spec, one.plan = s.Check, nil
 	if s.Check.CheckType == lvs.CheckNone {
 		if !one.at.IsZero() {
 			one.judge, one.last, one.since = check.Judge{}, check.Result{Health: check.Unknown, Detail: "not checked"}, time.Now()
@@ -134,8 +134,9 @@ func (p *Poller) watch(s *director.Service, w *director.Server) *server {
 		p.report(one)
 		return one
 	}
-	one.probe, one.at = probe, time.Time{}
-	p.checks.Put(w.ID, time.Duration(s.Check.CheckInterval)*time.Millisecond, func(ctx context.Context) bool { return p.check(ctx, w.ID, probe) })
+	made := &plan{probe}
+	one.plan, one.at = made, time.Time{}
+	p.checks.Put(w.ID, time.Duration(s.Check.CheckInterval)*time.Millisecond, func(ctx context.Context) bool { return p.check(ctx, w.ID, made) })
 	return one
 }
 

@@ -26,11 +26,11 @@ const (
 	surveyTime = 30 * time.Second
 )
 
-// check runs a probe, judges, and reports when something has changed.
-func (p *Poller) check(ctx context.Context, id lvs.ServerID, probe check.Probe) (silent bool) {
+// check runs the probe of a plan, judges, and reports when something has changed.
+func (p *Poller) check(ctx context.Context, id lvs.ServerID, made *plan) (silent bool) {
 	p.mu.Lock()
 	one := p.servers[id]
-	if one == nil || one.probe != probe {
+	if one == nil || one.plan != made {
 		p.mu.Unlock()
 		return false
 	}
@@ -38,13 +38,13 @@ func (p *Poller) check(ctx context.Context, id lvs.ServerID, probe check.Probe) 
 	p.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r := probe.Run(limited)
+	r := made.probe.Run(limited)
 	if ctx.Err() != nil { // the monitor ends: that says nothing of the server
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if one = p.servers[id]; one == nil || one.probe != probe {
+	if one = p.servers[id]; one == nil || one.plan != made {
 		return r.Silent
 	}
 	now := time.Now()
@@ -68,7 +68,7 @@ func (p *Poller) check(ctx context.Context, id lvs.ServerID, probe check.Probe) 
 // count adds what a server was last found to be to those that are counted, or
 // takes it off again.
 func (p *Poller) count(s *server, n int) {
-	if s.probe == nil || s.at.IsZero() {
+	if s.plan == nil || s.at.IsZero() {
 		return
 	}
 	p.asked += n
