@@ -283,6 +283,52 @@ load: {interval: 1s}
 	m.stop()
 }
 
+// TestChecksBySNMPAndScript has one service checked by the agents of its servers, and
+// then by a script of the monitor.
+func TestChecksBySNMPAndScript(t *testing.T) {
+	d, a, b := setUp(t)
+	m := newMonitor(t, `
+directors: [{name: lb1, address: "`+d.Address()+`", community-file: %/community}]
+hosts: [{networks: 127.0.0.1, community-file: %/community}]
+checks: {scripts: %/checks}
+`)
+	folder := filepath.Join(m.dir, "checks")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(d.Address(), ":")
+	_, portOfA, _ := strings.Cut(a.addr, ":")
+	script := fmt.Sprintf("#!/bin/sh\necho \"asked $3 of $LCMS_SERVER at $1 $2\"\n[ $2 = %s ]\n", portOfA)
+	if err := os.WriteFile(filepath.Join(folder, "ask"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target := "1.3.6.1.2.1.1.3.0 min=1 port=" + port
+	set(t, d, "lcmsServiceCheckType."+service+" i snmp", "lcmsServiceCheckTarget."+service+" s "+target)
+	m.start()
+	detail := func(w *web, what string) {
+		t.Helper()
+		if err := director.Poll(3*d.Limit(), func() error {
+			if got := value(t, d, "lcmsServerHealthDetail."+w.key()); !strings.Contains(got, what) {
+				return fmt.Errorf("%s: detail %q, want %q\n%s", w.addr, got, what, m.status())
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	detail(a, "value ")
+	detail(b, "value ")
+	want(t, d, "lcmsServerHealth."+a.key(), up, "lcmsServerHealth."+b.key(), up)
+	set(t, d, "lcmsServiceCheckTarget."+service+" s 1.3.6.1.2.1.1.3.0 max=0 port="+port)
+	want(t, d, "lcmsServerHealth."+a.key(), down, "lcmsServerHealth."+b.key(), down)
+	detail(a, "is above 0")
+
+	set(t, d, "lcmsServiceCheckType."+service+" i script", "lcmsServiceCheckTarget."+service+` s ask "all is well"`)
+	want(t, d, "lcmsServerHealth."+a.key(), up, "lcmsServerHealth."+b.key(), down, "lcmsServerOperWeight."+b.key(), "0")
+	detail(a, fmt.Sprintf("asked all is well of %s at 127.0.0.1 %s", a.addr, portOfA))
+	m.stop()
+}
+
 // TestOneDirectorIsAway reports to the other all the same, by SNMPv3, and names
 // what is wrong.
 func TestOneDirectorIsAway(t *testing.T) {
