@@ -2,6 +2,8 @@ package lvs
 
 import (
 	"fmt"
+	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,39 +120,54 @@ func (t CheckTarget) Status() [][2]int {
 type targetForm struct {
 	words   string // those without a name, for people
 	takes   func(words []string) bool
-	options map[string]func(value string) bool
+	options map[string]targetOption
+	// never says why a target whose parts are of this form can be good of no server, ""
+	// if it can; nil: any can.
+	never func(t CheckTarget) string
+}
+
+// targetOption is which values an option takes.
+type targetOption struct {
+	valid func(value string) bool
+	use   string // instead of one that is not, for people
 }
 
 var (
 	dnsTypes  = []string{"A", "AAAA", "NS", "SOA", "MX", "TXT", "SRV", "PTR", "CNAME"}
-	yesNo     = []string{"yes", "no"}
 	noWords   = func(words []string) bool { return len(words) == 0 }
-	anyText   = func(v string) bool { return v != "" }
-	httpWords = "a path such as /health, and before it GET or HEAD if you like"
+	oneWord   = func(words []string) bool { return len(words) == 1 && words[0] != "" }
+	httpWords = "a path such as /health, in which a blank is %20, and before it GET or HEAD if you like"
 
-	httpOptions = map[string]func(string) bool{
-		"port": portNumber, "host": anyText, "status": func(v string) bool { _, ok := parseStatus(v); return ok },
-		"header": func(v string) bool { return strings.Index(v, ":") > 0 }, "body": anyText,
+	portOption   = targetOption{func(v string) bool { return numberIn(v, 1, 65535) }, "1 to 65535"}
+	textOption   = targetOption{func(v string) bool { return v != "" }, "a text"}
+	heloOption   = targetOption{func(v string) bool { return v != "" && !strings.Contains(v, " ") }, "a name without blanks"}
+	numberOption = targetOption{func(v string) bool { _, err := strconv.ParseInt(v, 10, 64); return err == nil }, "a whole number"}
+	statusOption = targetOption{func(v string) bool { _, ok := parseStatus(v); return ok }, "codes and ranges of 100 to 599, such as 200-299,304"}
+	hostOption   = targetOption{func(v string) bool { return v != "" && !strings.ContainsAny(v, ` /?#@\"<>`) }, "a name, such as www.example.org"}
+	headerOption = targetOption{headerName, "name:value, such as X-State:ready"}
+
+	httpOptions = map[string]targetOption{
+		"port": portOption, "host": hostOption, "status": statusOption, "header": headerOption, "body": textOption,
 	}
-	httpsOptions = map[string]func(string) bool{
-		"port": portNumber, "host": anyText, "status": httpOptions["status"], "header": httpOptions["header"], "body": anyText,
-		"expiry": func(v string) bool { return numberIn(v, 0, 3650) }, "verify": oneIn(yesNo),
+	httpsOptions = map[string]targetOption{
+		"port": portOption, "host": hostOption, "status": statusOption, "header": headerOption, "body": textOption,
+		"expiry": {func(v string) bool { return numberIn(v, 0, 3650) }, "0 to 3650 days"}, "verify": oneOf("yes", "no"),
 	}
 
 	targetForms = map[CheckType]targetForm{
-		CheckNone:  {"nothing", noWords, nil},
-		CheckTCP:   {"nothing but options", noWords, map[string]func(string) bool{"port": portNumber}},
-		CheckHTTP:  {httpWords, httpTarget, httpOptions},
-		CheckHTTPS: {httpWords, httpTarget, httpsOptions},
-		CheckDNS: {"the name to ask for", func(words []string) bool { return len(words) == 1 }, map[string]func(string) bool{
-			"port": portNumber, "type": oneIn(dnsTypes), "answer": anyText}},
-		CheckSMTP: {"nothing but options", noWords, map[string]func(string) bool{"port": portNumber, "helo": anyText}},
-		CheckPing: {"nothing", noWords, nil},
-		CheckUDP: {"nothing but options", noWords, map[string]func(string) bool{
-			"port": portNumber, "send": anyText, "expect": anyText}},
-		CheckSNMP: {"the OID of an instance in numbers", oidTarget, map[string]func(string) bool{
-			"port": portNumber, "min": integer, "max": integer, "is": anyText}},
-		CheckScript: {"the name of a script in the folder of the monitor, of letters, digits, dot, - and _, and its arguments", scriptTarget, nil},
+		CheckNone:  {words: "nothing", takes: noWords},
+		CheckTCP:   {words: "nothing but options", takes: noWords, options: map[string]targetOption{"port": portOption}},
+		CheckHTTP:  {httpWords, httpTarget, httpOptions, httpNever},
+		CheckHTTPS: {httpWords, httpTarget, httpsOptions, httpNever},
+		CheckDNS: {"the name to ask for", oneWord,
+			map[string]targetOption{"port": portOption, "type": oneOf(dnsTypes...), "answer": textOption}, dnsNever},
+		CheckSMTP: {words: "nothing but options", takes: noWords, options: map[string]targetOption{"port": portOption, "helo": heloOption}},
+		CheckPing: {words: "nothing", takes: noWords},
+		CheckUDP: {words: "nothing but options", takes: noWords,
+			options: map[string]targetOption{"port": portOption, "send": textOption, "expect": textOption}},
+		CheckSNMP: {"the OID of an instance in numbers of 0 to 4294967295", oidTarget,
+			map[string]targetOption{"port": portOption, "min": numberOption, "max": numberOption, "is": textOption}, snmpNever},
+		CheckScript: {words: "the name of a script in the folder of the monitor, of letters, digits, dot, - and _, and its arguments", takes: scriptTarget},
 	}
 )
 
@@ -177,14 +194,14 @@ func ParseCheckTarget(t CheckType, text string) (CheckTarget, error) {
 			target.Words = append(target.Words, w)
 			continue
 		}
-		valid, known := form.options[name]
+		option, known := form.options[name]
 		switch _, twice := target.Options[name]; {
 		case !known:
 			return CheckTarget{}, invalid("there is no option %s of %s: use %s", name, t, optionNames(form))
 		case twice:
 			return CheckTarget{}, invalid("option %s is there twice: leave one", name)
-		case !valid(value):
-			return CheckTarget{}, invalid("option %s cannot be %q", name, value)
+		case !option.valid(value):
+			return CheckTarget{}, invalid("option %s cannot be %q: use %s", name, value, option.use)
 		}
 		target.Options[name] = value
 	}
@@ -194,6 +211,11 @@ func ParseCheckTarget(t CheckType, text string) (CheckTarget, error) {
 			more = "; options are " + optionNames(form)
 		}
 		return CheckTarget{}, invalid("a check of type %s takes %s%s", t, form.words, more)
+	}
+	if form.never != nil {
+		if reason := form.never(target); reason != "" {
+			return CheckTarget{}, invalid("%s", reason)
+		}
 	}
 	return target, nil
 }
@@ -241,8 +263,9 @@ func optionNames(form targetForm) string {
 	return strings.Join(names, ", ")
 }
 
-func oneIn(list []string) func(string) bool {
-	return func(v string) bool { return slices.Contains(list, v) }
+func oneOf(values ...string) targetOption {
+	last := len(values) - 1
+	return targetOption{func(v string) bool { return slices.Contains(values, v) }, strings.Join(values[:last], ", ") + " or " + values[last]}
 }
 
 func numberIn(v string, low, high int) bool {
@@ -250,11 +273,13 @@ func numberIn(v string, low, high int) bool {
 	return err == nil && n >= low && n <= high
 }
 
-func portNumber(v string) bool { return numberIn(v, 1, 65535) }
-
-func integer(v string) bool {
-	_, err := strconv.ParseInt(v, 10, 64)
-	return err == nil
+// headerName reports whether a text is name:value with a name that a header can have
+// (RFC 9110 section 5.6.2).
+func headerName(v string) bool {
+	name, _, ok := strings.Cut(v, ":")
+	return ok && name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
 }
 
 // httpTarget reports whether words are [GET|HEAD] [path].
@@ -265,7 +290,38 @@ func httpTarget(words []string) bool {
 		}
 		words = words[1:]
 	}
-	return len(words) == 0 || len(words) == 1 && strings.HasPrefix(words[0], "/")
+	return len(words) == 0 || len(words) == 1 && strings.HasPrefix(words[0], "/") && !strings.Contains(words[0], " ")
+}
+
+func httpNever(t CheckTarget) string {
+	method, path := t.Method()
+	if _, err := url.ParseRequestURI(path); err != nil {
+		return fmt.Sprintf("%q is no path: after %% come two hexadecimal digits, and %% itself is %%25", path)
+	}
+	if _, ok := t.Options["body"]; ok && method == "HEAD" {
+		return "the answer to HEAD has no body: use GET, or leave the option body out"
+	}
+	return ""
+}
+
+// dnsNever holds a name to RFC 1035 section 2.3.4.
+func dnsNever(t CheckTarget) string {
+	name := strings.TrimSuffix(t.Words[0], ".")
+	if name == "" && t.Words[0] == "." {
+		return "" // the root
+	}
+	if len(name) > 253 {
+		return fmt.Sprintf("the name has %d octets: at most 253", len(name))
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		switch {
+		case label == "":
+			return "the name has nothing between two dots, or before the first: leave one dot between its labels"
+		case len(label) > 63:
+			return fmt.Sprintf("label %s of the name has %d octets: at most 63", label, len(label))
+		}
+	}
+	return ""
 }
 
 // oidTarget reports whether words are one OID of at least two numbers.
@@ -280,6 +336,32 @@ func oidTarget(words []string) bool {
 		}
 	}
 	return len(parts) >= 2
+}
+
+func snmpNever(t CheckTarget) string {
+	arcs := strings.Split(strings.TrimPrefix(t.Words[0], "."), ".")
+	first, _ := strconv.ParseUint(arcs[0], 10, 32)
+	second, _ := strconv.ParseUint(arcs[1], 10, 32)
+	if first > 2 || first < 2 && second > 39 {
+		return fmt.Sprintf("there is no OID %s: it begins with 0, 1 or 2, and after 0 and 1 comes at most 39", t.Words[0])
+	}
+	low, high := int64(math.MinInt64), int64(math.MaxInt64)
+	bounded := false
+	for name, into := range map[string]*int64{"min": &low, "max": &high} {
+		if text, ok := t.Options[name]; ok {
+			*into, _ = strconv.ParseInt(text, 10, 64)
+			bounded = true
+		}
+	}
+	if low > high {
+		return fmt.Sprintf("no value is at least %d and at most %d: min must not be above max", low, high)
+	}
+	if is, ok := t.Options["is"]; ok && bounded {
+		if n, err := strconv.ParseInt(is, 10, 64); err != nil || n < low || n > high {
+			return fmt.Sprintf("the value %q that it must have is not within min and max: leave is, or the bounds", is)
+		}
+	}
+	return ""
 }
 
 // scriptTarget reports whether the first word is the name of a file in one

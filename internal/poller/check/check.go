@@ -85,7 +85,7 @@ func New(service lvs.ServiceKey, server lvs.ServerKey, c lvs.HealthCheck, o Opti
 	case lvs.CheckTCP:
 		return tcp{at}, nil
 	case lvs.CheckHTTP, lvs.CheckHTTPS:
-		return newWeb(at, c.CheckType == lvs.CheckHTTPS, target), nil
+		return newWeb(at, c.CheckType == lvs.CheckHTTPS, target)
 	case lvs.CheckDNS:
 		return newDNS(at, service.Protocol() == lvs.TCP, target)
 	case lvs.CheckSMTP:

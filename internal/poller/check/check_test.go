@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"pgregory.net/rapid"
 
 	"github.com/lcms-project/lcms/internal/lvs"
 	"github.com/lcms-project/lcms/internal/poller/snmp"
@@ -142,6 +143,33 @@ func closed(t *testing.T) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// TestTargetsThatAreTakenCanBeAsked makes a probe of any target that the director
+// takes.
+func TestTargetsThatAreTakenCanBeAsked(t *testing.T) {
+	service, err := lvs.ParseServiceKey("udp:192.0.2.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := lvs.ParseServerKey("192.0.2.2:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Scripts: "/nowhere", Ask: func(context.Context, netip.Addr, uint16, snmp.OID) (snmp.Value, error) { return snmp.Value{}, nil }}
+	texts := []string{`[a-z.]{1,70}`, `[a-z]{60,66}\.[a-z]{60,66}\.[a-z]{60,66}\.[a-z]{55,66}`, `[.]?[0-9]{1,2}(\.[0-9]{1,10}){1,5}`, `/[ -~]{0,20}`, `(HEAD )?/[a-z%0-9?#]{0,9}`, `port=[0-9]{1,5}`}
+	rapid.Check(t, func(t *rapid.T) {
+		c := lvs.HealthCheck{
+			CheckType:   lvs.CheckType(rapid.Uint8Range(uint8(lvs.CheckTCP), uint8(lvs.CheckScript)).Draw(t, "type")),
+			CheckTarget: rapid.StringMatching(rapid.SampledFrom(texts).Draw(t, "form")).Draw(t, "target"),
+		}
+		if _, err := lvs.ParseCheckTarget(c.CheckType, c.CheckTarget); err != nil {
+			return
+		}
+		if _, err := New(service, server, c, o); err != nil {
+			t.Errorf("%s %q is taken, and %v", c.CheckType, c.CheckTarget, err)
+		}
+	})
+}
+
 func portOf(server *httptest.Server) netip.AddrPort {
 	return server.Listener.Addr().(*net.TCPAddr).AddrPort()
 }
@@ -175,6 +203,7 @@ func TestHTTP(t *testing.T) {
 		w.Write([]byte(strings.Repeat("x", bodyLimit)))
 		w.Write([]byte("the end"))
 	})
+	mux.HandleFunc("/asked/", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) })
 	mux.HandleFunc("/query", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.RawQuery) })
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -183,18 +212,19 @@ func TestHTTP(t *testing.T) {
 		"/":      {Up, "status 200"},
 		"HEAD /": {Up, "status 200"},
 		"/ host=www.example.org body=\"GET of www.example.org, ready\"": {Up, "status 200"},
-		"/ body=lcms-poller":          {Up, "status 200"},
-		"/ body=sorry":                {Down, `"sorry" is not in the first`},
-		"/sick":                       {Down, "status 503 Service Unavailable"},
-		"/sick status=200-299,503":    {Up, "status 503"},
-		"/moved":                      {Up, "status 302"},
-		"/moved status=200":           {Down, "status 302 Found"},
-		"/large body=\"the end\"":     {Down, "not in the first 65536 octets"},
-		"/query?a=1&b=2 body=a=1&b=2": {Up, "status 200"},
-		"/ header=X-State:ready":      {Up, "status 200"},
-		"/ header=X-State:broken":     {Down, `header X-State is "ready, more or less"`},
-		"/ header=X-Other:":           {Down, "no header X-Other"},
-		"nowhere":                     {Unknown, "check target"},
+		"/ body=lcms-poller":             {Up, "status 200"},
+		"/ body=sorry":                   {Down, `"sorry" is not in the first`},
+		"/sick":                          {Down, "status 503 Service Unavailable"},
+		"/sick status=200-299,503":       {Up, "status 503"},
+		"/moved":                         {Up, "status 302"},
+		"/moved status=200":              {Down, "status 302 Found"},
+		"/large body=\"the end\"":        {Down, "not in the first 65536 octets"},
+		"/query?a=1&b=2 body=a=1&b=2":    {Up, "status 200"},
+		"/asked/a%20b body=/asked/a%20b": {Up, "status 200"},
+		"/ header=X-State:ready":         {Up, "status 200"},
+		"/ header=X-State:broken":        {Down, `header X-State is "ready, more or less"`},
+		"/ header=X-Other:":              {Down, "no header X-Other"},
+		"nowhere":                        {Unknown, "check target"},
 	} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
@@ -355,7 +385,7 @@ func TestDNS(t *testing.T) {
 	want{Down, "no DNS"}.check(t, probe(t, lvs.CheckDNS, "www.example.org", garbage, wait, Options{}))
 	late := serveUDP(t, reply(func(m *dnsmessage.Message) { m.ID++ }))
 	want{Down, "no answer in time"}.check(t, probe(t, lvs.CheckDNS, "www.example.org", late, brief, Options{}))
-	want{Unknown, "no domain name"}.check(t, probe(t, lvs.CheckDNS, strings.Repeat("x", 64)+".org", good, wait, Options{}))
+	want{Unknown, "at most 63"}.check(t, probe(t, lvs.CheckDNS, strings.Repeat("x", 64)+".org", good, wait, Options{}))
 }
 
 func TestPing(t *testing.T) {

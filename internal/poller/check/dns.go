@@ -35,9 +35,6 @@ func newDNS(at netip.AddrPort, tcp bool, target lvs.CheckTarget) (Probe, error) 
 		text += "."
 	}
 	name, err := dnsmessage.NewName(text)
-	if err == nil {
-		_, err = (&dnsmessage.Message{Questions: []dnsmessage.Question{{Name: name}}}).Pack()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is no domain name: %w", target.Words[0], err)
 	}

@@ -35,7 +35,7 @@ type web struct {
 	expiry    time.Duration // for which the certificate must hold
 }
 
-func newWeb(at netip.AddrPort, secure bool, target lvs.CheckTarget) *web {
+func newWeb(at netip.AddrPort, secure bool, target lvs.CheckTarget) (*web, error) {
 	method, path := target.Method()
 	p := &web{
 		status: target.Status(), header: target.Option("header", ""), body: target.Option("body", ""),
@@ -45,12 +45,15 @@ func newWeb(at netip.AddrPort, secure bool, target lvs.CheckTarget) *web {
 	if secure {
 		scheme = "https"
 	}
-	path, query, _ := strings.Cut(path, "?")
+	to, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, err
+	}
+	to.Scheme, to.Host = scheme, at.String()
 	host := target.Option("host", "")
 	p.request = http.Request{
 		Method: method, Host: host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL:    &url.URL{Scheme: scheme, Host: at.String(), Path: path, RawQuery: query},
-		Header: http.Header{"User-Agent": {"lcms-poller"}},
+		URL: to, Header: http.Header{"User-Agent": {"lcms-poller"}},
 	}
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
@@ -65,7 +68,7 @@ func newWeb(at netip.AddrPort, secure bool, target lvs.CheckTarget) *web {
 		// service, or one that they signed themselves.
 		TLSClientConfig: &tls.Config{ServerName: name, InsecureSkipVerify: target.Option("verify", "no") != "yes"},
 	}
-	return p
+	return p, nil
 }
 
 // Run implements Probe.
