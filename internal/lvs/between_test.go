@@ -127,7 +127,7 @@ func TestAssembleTakesWhatIsValid(t *testing.T) {
 		got += fmt.Sprintf("%v [%s]\n", r, r.Field)
 	}
 	want := `host No: host "No": names are in lower case: write "no" []
-host h2: "http://x" is no SNMP URI of at most 255 octets: write it like snmp://public@192.0.2.11:161 (RFC 4088) [SnmpURI]
+host h2: "http://x" is no SNMP URI of at most 255 octets: write it like snmp://192.0.2.11:161 (RFC 4088) [SnmpURI]
 cluster -: cluster "-": use a-z, 0-9, dot, underscore and hyphen, and begin with a letter or a digit []
 member lb1 of cluster web: it is a member twice, as loadBalancer and as realServer: delete one []
 service tcp:10.0.0.1:80: there are two of it, one of cluster web and one of cluster other: delete one [Cluster]

@@ -1,9 +1,11 @@
 package lvs
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strings"
 )
 
 // MaxURI is the longest URI, in octets.
@@ -15,7 +17,7 @@ type Host struct {
 	Address       netip.Addr // invalid: not known
 	CpuType       string     // for people; at most 64 octets
 	InterfaceType string     // for people; at most 64 octets
-	SnmpURI       string     // where its SNMP agent answers (RFC 4088); "" = not known
+	SnmpURI       string     // where its SNMP agent answers (RFC 4088), without a password; "" = not known
 	MemorySize    uint32     // MiB; 0 = not known
 	RolePotential Roles      // what it can be
 	Status        Status
@@ -48,16 +50,31 @@ func (h Host) Check() *Refusal {
 		return refuse("InterfaceType", "interface type has %d octets: at most %d", len(h.InterfaceType), MaxType)
 	case h.RolePotential&^AllRoles != 0:
 		return refuse("RolePotential", "roles %#x: only loadBalancer, backup and realServer exist", uint8(h.RolePotential))
-	case !isSnmpURI(h.SnmpURI):
-		return refuse("SnmpURI", "%q is no SNMP URI of at most %d octets: write it like snmp://public@192.0.2.11:161 (RFC 4088)", h.SnmpURI, MaxURI)
+	}
+	if err := checkSnmpURI(h.SnmpURI); err != nil {
+		return refuse("SnmpURI", "%v", err)
 	}
 	return nil
 }
 
-func isSnmpURI(s string) bool {
+// checkSnmpURI says what is wrong with a URI of RFC 4088. It does not repeat what may
+// be a secret: refusals are kept for people to read.
+func checkSnmpURI(s string) error {
 	if s == "" {
-		return true
+		return nil
 	}
 	u, err := url.Parse(s)
-	return err == nil && len(s) <= MaxURI && u.Scheme == "snmp" && u.Host != ""
+	if err == nil {
+		if _, secret := u.User.Password(); secret {
+			return errors.New("the SNMP URI has a password, which all who may read it would see: leave it out, as in snmp://192.0.2.11:161")
+		}
+	}
+	shown := s[strings.LastIndex(s, "@")+1:]
+	if err != nil || len(s) > MaxURI || u.Scheme != "snmp" || u.Hostname() == "" {
+		return fmt.Errorf("%q is no SNMP URI of at most %d octets: write it like snmp://192.0.2.11:161 (RFC 4088)", shown, MaxURI)
+	}
+	if port := u.Port(); port != "" && !numberIn(port, 1, 65535) {
+		return fmt.Errorf("%q has the port %s: use 1 to 65535, as in snmp://192.0.2.11:161, or leave it out", shown, port)
+	}
+	return nil
 }

@@ -115,6 +115,10 @@ func TestGroupCheck(t *testing.T) {
 		"host, roles":       {hostOf(func(h *Host) { h.RolePotential = 8 }).Check(), "RolePotential", "only"},
 		"host, roles known": {hostOf(func(h *Host) { h.RolePotential = Backup.Bit() | LoadBalancer.Bit() | RealServer.Bit() }).Check(), "", ""},
 		"host, no agent":    {hostOf(func(h *Host) { h.SnmpURI = "192.0.2.1" }).Check(), "SnmpURI", "RFC 4088"},
+		"host, no name":     {hostOf(func(h *Host) { h.SnmpURI = "snmp://:161" }).Check(), "SnmpURI", "RFC 4088"},
+		"host, port":        {hostOf(func(h *Host) { h.SnmpURI = "snmp://192.0.2.1:99999" }).Check(), "SnmpURI", "has the port 99999: use 1 to 65535"},
+		"host, port 0":      {hostOf(func(h *Host) { h.SnmpURI = "snmp://192.0.2.1:0" }).Check(), "SnmpURI", "has the port 0: use 1 to 65535"},
+		"host, password":    {hostOf(func(h *Host) { h.SnmpURI = "snmp://user:precious@192.0.2.1" }).Check(), "SnmpURI", "has a password, which all who may read it would see: leave it out"},
 	} {
 		t.Run(name, func(t *testing.T) { check(t, c.refusal, c.field, c.words) })
 	}
@@ -157,5 +161,13 @@ func TestTableOrder(t *testing.T) {
 	}
 	if m := c.MembersOf("web"); len(m) != 2 || m[0].Host != "rs2" {
 		t.Errorf("members of web: %v", m)
+	}
+}
+
+func TestRefusalsOfURIsKeepSecrets(t *testing.T) {
+	for _, uri := range []string{"snmp://user:precious@192.0.2.1", "http://user:precious@192.0.2.1", "snmp://precious@192.0.2.1:0", "snmp://user:precious %@192.0.2.1"} {
+		if r := hostOf(func(h *Host) { h.SnmpURI = uri }).Check(); r == nil || strings.Contains(r.Error(), "precious") {
+			t.Errorf("%s: %v", uri, r)
+		}
 	}
 }
