@@ -242,6 +242,16 @@ func TestHTTP(t *testing.T) {
 		"long head": {func(c net.Conn) {
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*headerLimit))
 		}, wait, want{Down, "HTTP: "}},
+		"open body": {func(c net.Conn) {
+			request(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxab\r\n")
+			io.WriteString(c, "2\r\ncx\r\n")
+			hang(c)
+		}, wait, want{Up, "status 200"}},
+		"broken body": {func(c net.Conn) {
+			request(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nxab")
+		}, wait, want{Down, "but the body: connection closed"}},
 		"slow body": {func(c net.Conn) {
 			request(c)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
@@ -549,5 +559,21 @@ func TestShort(t *testing.T) {
 		if got := short(in); got != out {
 			t.Errorf("%q becomes %q", in, got)
 		}
+	}
+}
+
+// TestFind has a text come in all pieces that it can come in.
+func TestFind(t *testing.T) {
+	for cut := range len("xxabcxx") + 1 {
+		body := io.MultiReader(strings.NewReader("xxabcxx"[:cut]), strings.NewReader("xxabcxx"[cut:]))
+		if found, octets, err := find(body, "abc"); !found || err != nil || octets > 7 {
+			t.Errorf("in two from %d on: %v, %d octets, %v", cut, found, octets, err)
+		}
+	}
+	if found, octets, err := find(strings.NewReader(strings.Repeat("x", bodyLimit-2)+"abc"), "abc"); found || octets != bodyLimit || err != nil {
+		t.Errorf("one octet too late: %v, %d octets, %v", found, octets, err)
+	}
+	if found, _, err := find(strings.NewReader(strings.Repeat("x", bodyLimit-3)+"abc"), "abc"); !found || err != nil {
+		t.Errorf("just in time: %v, %v", found, err)
 	}
 }

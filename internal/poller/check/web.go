@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,12 +97,11 @@ func (p *web) Run(ctx context.Context) Result {
 		}
 	}
 	if p.body != "" {
-		body, err := io.ReadAll(io.LimitReader(answer.Body, bodyLimit))
-		if err != nil {
+		switch found, octets, err := find(answer.Body, p.body); {
+		case err != nil:
 			return failed(ctx, fmt.Sprintf("status %d, but the body", answer.StatusCode), err)
-		}
-		if !bytes.Contains(body, []byte(p.body)) {
-			return down("status %d, but %q is not in the first %d octets", answer.StatusCode, p.body, len(body))
+		case !found:
+			return down("status %d, but %q is not in the first %d octets", answer.StatusCode, p.body, octets)
 		}
 	}
 	if p.tls {
@@ -113,6 +113,27 @@ func (p *web) Run(ctx context.Context) Result {
 		}
 	}
 	return up("status %d in %s", answer.StatusCode, took(start))
+}
+
+// find reports whether the beginning of a body has a text, and how many octets it has
+// read. It returns when the text has come: the body may go on for ever.
+func find(body io.Reader, text string) (found bool, octets int, err error) {
+	body = io.LimitReader(body, bodyLimit)
+	var b []byte
+	for err == nil {
+		b = slices.Grow(b, 4<<10)
+		var n int
+		n, err = body.Read(b[len(b):cap(b)])
+		seen := max(0, len(b)-len(text)+1) // the text may have begun in what came before
+		b = b[:len(b)+n]
+		if bytes.Contains(b[seen:], []byte(text)) {
+			return true, len(b), nil
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return false, len(b), err
 }
 
 func contains(values []string, want string) bool {
