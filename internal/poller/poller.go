@@ -80,7 +80,7 @@ type server struct {
 	since   time.Time // of the health; zero: as it was found
 	back    time.Time // when it came up after it was down
 	host    *host     // nil: its load is not asked for
-	advised uint32    // when it was first seen, by whoever watched before
+	advised uint32    // from where the next advice goes on, 0 = from the last
 	advice  weight.Advice
 }
 

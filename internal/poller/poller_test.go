@@ -182,7 +182,7 @@ func TestWeightsFollowLoad(t *testing.T) {
 			s.host.load = load.Load{At: now, CPU: 0.3 * float64(i+1), Source: "test", LoadAverage: math.NaN()}
 		}
 		p.counted(0, now, counters)
-		p.advise(own, now)
+		p.advise(own, now, nil)
 	}
 	s := p.Status()
 	a, b := s.Servers[0], s.Servers[1]
@@ -193,6 +193,20 @@ func TestWeightsFollowLoad(t *testing.T) {
 		if h.Name != fmt.Sprintf("rs%d", i+1) || h.CPU < 0.29 || h.LoadAverage != -1 {
 			t.Errorf("%+v", h)
 		}
+	}
+	// Another monitor has advised b meanwhile.
+	p.advise(own, now.Add(10*time.Second), map[lvs.ServerID]uint32{own.servers[1].id: 90})
+	if s := p.Status().Servers; s[0].Advised != a.Advised || s[1].Advised != 90 || !strings.Contains(s[1].Reason, "another monitor") {
+		t.Errorf("%+v\n%+v", s[0], s[1])
+	}
+	// A change of the service leaves weights where they are.
+	for _, s := range v.Services {
+		s.SlowStart = time.Minute
+	}
+	p.viewed(0, v)
+	p.advise(p.services[own.key], now.Add(20*time.Second), nil)
+	if s := p.Status().Servers; s[0].Advised != a.Advised || s[1].Advised != 90 {
+		t.Errorf("%+v\n%+v", s[0], s[1])
 	}
 	// The kernel's counters began again: what is between tells nothing.
 	p.counted(0, now.Add(10*time.Second), map[lvs.ServerID]director.Traffic{own.servers[0].id: {Connections: 5}})

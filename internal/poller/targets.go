@@ -92,6 +92,11 @@ func (p *Poller) service(s *director.Service) *service {
 	own := p.services[s.Key]
 	policy := weight.Policy(s.Policy)
 	if own == nil || own.policy != policy || own.slowStart != s.SlowStart {
+		if own != nil && own.policy != weight.Static {
+			for _, one := range own.servers {
+				one.advised = one.advice.Weight
+			}
+		}
 		params := p.config.Weights
 		// The director itself leads a server that has come back to its weight; what
 		// it does on the way tells nothing of it.

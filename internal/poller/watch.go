@@ -1,11 +1,15 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lcms-project/lcms/internal/lvs"
@@ -207,20 +211,55 @@ func (p *Poller) weigh(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
+			others := p.others(ctx)
 			p.mu.Lock()
 			for _, own := range p.services {
-				p.advise(own, now)
+				p.advise(own, now, others)
 			}
 			p.mu.Unlock()
 		}
 	}
 }
 
-// advise advises the weights of a service.
-func (p *Poller) advise(own *service, now time.Time) {
+// others asks the directors what somebody else has advised since this monitor did.
+// Of a server that several have, the one that the configuration names first is right.
+func (p *Poller) others(ctx context.Context) map[lvs.ServerID]uint32 {
+	p.mu.Lock()
+	follow := false
+	for _, own := range p.services {
+		follow = follow || own.policy != weight.Static
+	}
+	p.mu.Unlock()
+	if !follow {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found := make([]map[lvs.ServerID]uint32, len(p.directors))
+	var group sync.WaitGroup
+	for i, d := range p.directors {
+		group.Go(func() {
+			var err error
+			if found[i], err = d.Advised(limited); err != nil && ctx.Err() == nil {
+				p.log.Debug("cannot read what is advised", "director", p.config.Directors[i].Name, "error", err)
+			}
+		})
+	}
+	group.Wait()
+	all := make(map[lvs.ServerID]uint32)
+	for _, one := range slices.Backward(found) {
+		maps.Copy(all, one)
+	}
+	return all
+}
+
+// advise advises the weights of a service. others are what somebody else has advised
+// meanwhile.
+func (p *Poller) advise(own *service, now time.Time, others map[lvs.ServerID]uint32) {
 	in := make([]weight.Server, len(own.servers))
 	for i, s := range own.servers {
-		in[i] = weight.Server{Key: s.id.Server, Weight: s.weight, Down: s.judge.Health() == check.Down, Back: s.back, Advised: s.advised}
+		in[i] = weight.Server{Key: s.id.Server, Weight: s.weight, Down: s.judge.Health() == check.Down, Back: s.back, Advised: cmp.Or(others[s.id], s.advised)}
+		s.advised = 0
 		rate, known := p.rate(s.id, now)
 		if s.host != nil && known {
 			if busy := s.host.load.Utilisation(); !math.IsNaN(busy) {

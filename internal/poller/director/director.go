@@ -166,10 +166,7 @@ func (d *Director) follow(ctx context.Context) error {
 // watch reads the connections, as long as the director is there.
 func (d *Director) watch(ctx context.Context) error {
 	for sleep(ctx, d.opts.Traffic) {
-		d.mu.Lock()
-		there := d.seen != nil && d.readErr == nil
-		d.mu.Unlock()
-		if !there {
+		if !d.there() {
 			continue
 		}
 		at := time.Now()
@@ -180,6 +177,13 @@ func (d *Director) watch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// there reports whether the director answers.
+func (d *Director) there() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen != nil && d.readErr == nil
 }
 
 // tell sends what is to be told.

@@ -283,6 +283,37 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestAdvised tells what another monitor has advised from what this one has.
+func TestAdvised(t *testing.T) {
+	advised := func(n uint32) snmp.Varbind {
+		return vb(serverTable, serverAdvisedWeight, snmp.Unsigned(n), "tcp:192.0.0.0:80", "10.0.0.1:8080")
+	}
+	f := follow(t, append(rowsOf(1, 1), advised(97))...)
+	var id lvs.ServerID
+	for _, s := range f.view(t).Services {
+		id = s.Servers[0].ID
+	}
+	want := func(what string, weight uint32) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			others, err := f.Advised(t.Context())
+			got, shown := others[id]
+			return err == nil && shown && got == weight
+		})
+	}
+	want("whoever watched before", 97)
+	f.ReportServer(id, ServerReport{Health: 2, Advised: 18})
+	eventually(t, "it is told", func() bool { return f.agent.Value(advised(0).Name).Num == 18 })
+	want("nobody since", 0)
+	f.agent.Serve(append(rowsOf(1, 1), advised(96))...)
+	want("another one", 96)
+	f.agent.Raw(func([]byte) []byte { return nil })
+	eventually(t, "it is away", func() bool { return f.Status().ReadError != "" })
+	if others, err := f.Advised(t.Context()); len(others) > 0 || err != nil {
+		t.Errorf("%v, %v", others, err)
+	}
+}
+
 func TestRefusedToWrite(t *testing.T) {
 	f := follow(t, rowsOf(1, 1)...)
 	f.agent.Refuse(func(snmp.OID) int { return snmp.NoAccess })

@@ -113,6 +113,35 @@ func readServerID(index snmp.OID) (id lvs.ServerID, ok bool) {
 	return id, err1 == nil && err2 == nil
 }
 
+// Advised asks for the advised weights, and returns for each server that the director
+// has what somebody else has advised since this monitor did; 0: nobody has. While the
+// director is away it returns nothing.
+func (d *Director) Advised(ctx context.Context) (map[lvs.ServerID]uint32, error) {
+	if !d.there() {
+		return nil, nil
+	}
+	began := time.Now()
+	rows, err := d.table(ctx, serverTable, serverAdvisedWeight)
+	if err != nil {
+		return nil, err
+	}
+	others := make(map[lvs.ServerID]uint32, len(rows))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range rows {
+		id, ok := readServerID(rows[i].Index)
+		if !ok {
+			continue
+		}
+		advised := uint32(rows[i].Number(0))
+		if own := d.toldServers[id]; own.report.Advised == advised || own.at.After(began) {
+			advised = 0
+		}
+		others[id] = advised
+	}
+	return others, nil
+}
+
 // traffic reads what changes all the time.
 func (d *Director) traffic(ctx context.Context) (map[lvs.ServerID]Traffic, error) {
 	counters, err := d.table(ctx, serverStatsTable, serverStatsConnections)

@@ -21,8 +21,8 @@ type Server struct {
 	// Back is when it came back from being down; zero: it has been there for
 	// longer than anybody remembers.
 	Back time.Time
-	// Advised is what was advised by whoever watched before; 0: nobody did. It is
-	// looked at when the server is seen for the first time.
+	// Advised is what somebody else has advised since the last Step, another monitor
+	// or the one that watched before; 0: nobody has. The weight goes on from there.
 	Advised uint32
 	Load    Load
 }
@@ -57,7 +57,7 @@ type memory struct {
 	capacity float64   // connections per second that would make it fully busy; 0: not known
 	judged   time.Time // when capacity was known last
 	factor   float64   // of the advice
-	adopted  time.Time // when the factor was taken over from whoever watched before
+	adopted  time.Time // when the factor was last taken over from another monitor
 	want     float64   // Feedback: the sum of what was added
 	why      string
 }
@@ -114,11 +114,13 @@ func (b *Balancer) remember(now time.Time, servers []Server) {
 		m := b.known[s.Key]
 		if m == nil {
 			m = &memory{factor: 1, want: 1, why: "no load known yet: configured weight"}
-			if s.Advised > 0 && s.Weight > 0 {
-				m.factor = b.bounded(float64(s.Advised) / float64(s.Weight) / float64(scale))
-				m.want, m.adopted = m.factor, now
-			}
 			b.known[s.Key] = m
+		}
+		if s.Advised > 0 && s.Weight > 0 {
+			// Two that each go on from their own last advice see the effect of the
+			// other's in the loads, and part instead of meeting.
+			m.factor = b.bounded(float64(s.Advised) / float64(s.Weight) / float64(scale))
+			m.want, m.adopted = m.factor, now
 		}
 		if m.load.At.After(now.Add(b.params.Stale)) {
 			m.load = Load{} // the clock was set back
@@ -192,25 +194,27 @@ func (b *Balancer) move(now time.Time, servers []Server, panic bool) {
 			m.why = "held: it came back a moment ago"
 		case hold:
 			m.why = fmt.Sprintf("held: no fresh load of %d of %d servers", stale, used)
-		case m.load.At.IsZero() && !m.adopted.IsZero() && now.Sub(m.adopted) <= b.params.Stale:
+		case m.load.At.IsZero() && b.adopted(now, m, b.params.Stale):
 			m.why = "as advised before, no load known yet"
 		case m.load.At.IsZero():
-			b.toward(m, 1, "no load known yet: configured weight")
+			b.toward(m, 1, b.params.DeadBand, "no load known yet: configured weight")
 		case !b.fresh(now, m):
 			m.want = 1
-			b.toward(m, 1, fmt.Sprintf("load is %s old: back to the configured weight", now.Sub(m.load.At).Round(time.Second)))
+			b.toward(m, 1, b.params.DeadBand, fmt.Sprintf("load is %s old: back to the configured weight", now.Sub(m.load.At).Round(time.Second)))
 		case b.policy == Feedback:
 			if missing := b.params.Target - min(1, m.load.Utilisation); math.Abs(missing) > b.params.Slack {
 				m.want += b.params.Gain * math.Cbrt(missing)
 			}
 			m.want = b.bounded(m.want)
-			b.toward(m, m.want, fmt.Sprintf("feedback: %.0f%% busy", 100*m.load.Utilisation))
+			b.toward(m, m.want, b.band(now, m), fmt.Sprintf("feedback: %.0f%% busy", 100*m.load.Utilisation))
 		case m.capacity > 0 && reference > 0 && now.Sub(m.judged) <= b.params.Forget:
 			aim := m.capacity / float64(s.Weight) / reference
-			b.toward(m, b.bounded(aim),
+			b.toward(m, b.bounded(aim), b.band(now, m),
 				fmt.Sprintf("capacity: %.1f connections/s at %.0f%% busy", m.load.Rate, 100*m.load.Utilisation))
+		case b.adopted(now, m, b.params.Forget):
+			m.why = fmt.Sprintf("as advised before, too idle to judge (%.1f connections/s)", m.load.Rate)
 		default:
-			b.toward(m, 1, fmt.Sprintf("too idle to judge (%.1f connections/s): configured weight", m.load.Rate))
+			b.toward(m, 1, b.params.DeadBand, fmt.Sprintf("too idle to judge (%.1f connections/s): configured weight", m.load.Rate))
 		}
 	}
 }
@@ -218,26 +222,53 @@ func (b *Balancer) move(now time.Time, servers []Server, panic bool) {
 // reference returns the capacity for each unit of configured weight, over all
 // servers of which one is known: one that is down or silent counts with what it
 // was, so that the others do not move because it went. A server of which none
-// is known has thereby the mean when it keeps its configured weight.
+// is known has thereby the mean when it keeps its configured weight; if it has another
+// one, taken over from a monitor that knows it, the others share what that leaves, as
+// they do there.
 func (b *Balancer) reference(servers []Server) float64 {
-	var capacity, weight float64
+	var capacity, weight, left float64
 	for _, s := range servers {
-		if m := b.known[s.Key]; m.capacity > 0 && s.Weight > 0 {
-			capacity += m.capacity / float64(len(servers)) // does not overflow
-			weight += float64(s.Weight) / float64(len(servers))
+		m := b.known[s.Key]
+		part := float64(s.Weight) / float64(len(servers)) // sums do not overflow
+		switch {
+		case s.Weight == 0:
+		case m.capacity > 0:
+			capacity += m.capacity / float64(len(servers))
+			weight += part
+		default:
+			left += part * (1 - m.factor)
 		}
 	}
 	if weight == 0 {
 		return 0
 	}
-	return capacity / weight
+	return capacity / max(weight+left, b.params.Low*weight)
 }
 
-// toward moves the factor of a server to its aim, as far as it may go at once.
-func (b *Balancer) toward(m *memory, aim float64, why string) {
+// adopted reports whether the factor of a server is that of another monitor, and has
+// been taken over within a time.
+func (b *Balancer) adopted(now time.Time, m *memory, within time.Duration) bool {
+	return !m.adopted.IsZero() && now.Sub(m.adopted) <= within
+}
+
+// band returns how near to an aim that was measured a factor stays. What two monitors
+// measure differs by the noise of both.
+func (b *Balancer) band(now time.Time, m *memory) float64 {
+	if b.adopted(now, m, b.params.Forget) {
+		return 2 * b.params.DeadBand
+	}
+	return b.params.DeadBand
+}
+
+// toward moves the factor of a server to its aim, as far as it may go at once, unless
+// it is as near as the band, a fraction of it. One that was taken over just now has
+// moved already: two monitors together are no faster than one.
+func (b *Balancer) toward(m *memory, aim, band float64, why string) {
 	m.why = why
 	switch low, high := m.factor*(1-b.params.Step), m.factor*(1+b.params.Step); {
-	case math.Abs(aim-m.factor) <= b.params.DeadBand*m.factor:
+	case m.adopted.Equal(b.moved):
+		m.why += ", as another monitor advises"
+	case math.Abs(aim-m.factor) <= band*m.factor:
 	case aim < low:
 		m.factor = low
 		m.why += fmt.Sprintf(", on the way to %.2f x", aim)

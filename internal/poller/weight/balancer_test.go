@@ -251,11 +251,54 @@ func TestGoesOn(t *testing.T) {
 		g.want(r, 0, 150, "as advised before")
 		g.want(r, 1, want, "as advised before")
 		g.want(r, 2, 100, "no load known yet")
+		for i := range g.servers {
+			g.servers[i].Advised = 0
+		}
 		for range 20 {
 			r = g.step()
 		}
 		g.wantNear(r, 0, 100, "no load known yet")
 	}
+}
+
+// TestAnotherMonitorAdvisesToo has the weight go on from what the other advises.
+func TestAnotherMonitorAdvisesToo(t *testing.T) {
+	g := newGroup(t, Capacity, Default(), 1, 1)
+	busy := func(advised uint32) Result {
+		g.servers[0].Advised = advised
+		g.measure(0, 100, 0.25)
+		g.measure(1, 100, 0.75)
+		return g.step()
+	}
+	for range 60 {
+		busy(0)
+	}
+	g.want(busy(0), 0, 150, "capacity")
+	g.want(busy(100), 0, 100, "as another monitor advises") // which is a move, the only one of this time
+	g.want(busy(0), 0, 125, "on the way to 1.50 x")
+	g.want(busy(0), 0, 125, "capacity") // what the two measure may differ by as much
+	for range 60 {
+		busy(0)
+	}
+	g.want(busy(0), 0, 150, "capacity") // the other has gone
+
+	// Who has just come and sees too few connections to judge leaves what the other
+	// may have had a reason for.
+	g = newGroup(t, Capacity, Default(), 1, 1)
+	idle := func(advised uint32) Result {
+		g.servers[0].Advised = advised
+		g.measure(0, 0.1, 1)
+		g.measure(1, 100, 0.75)
+		return g.step()
+	}
+	idle(18)
+	for range 59 {
+		g.want(idle(0), 0, 18, "as advised before, too idle to judge")
+	}
+	for range 20 {
+		idle(0)
+	}
+	g.wantNear(idle(0), 0, 100, "too idle to judge (0.1 connections/s): configured weight")
 }
 
 func TestFeedback(t *testing.T) {

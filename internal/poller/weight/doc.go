@@ -9,6 +9,9 @@
 // differences are ignored, steps are short, and who knows too little does
 // nothing.
 //
+// Of two monitors of one service each goes on from what the other has advised last
+// (Server.Advised), so both advise the same.
+//
 // A Balancer is a pure function of what it is given and what it was given
 // before: no clock, no network, no goroutine.
 package weight

@@ -16,8 +16,8 @@ type machine struct {
 	running  int
 	queue    []job
 	inactive int     // connections that are over and not forgotten, as wlc counts them
-	taken    int     // connections since the load was last read
-	busy     float64 // core seconds since then
+	taken    int     // connections
+	busy     float64 // core seconds
 	since    float64 // when busy was brought up to date
 	weight   float64
 }
@@ -46,6 +46,8 @@ type event struct {
 	m    *machine
 	job  job
 	do   func()
+
+	monitor *watcher
 }
 
 // events are a heap, the next first. container/heap would put each into an
@@ -87,31 +89,50 @@ const (
 	delay       = 5.0  // seconds that a load is old when it is used
 )
 
-// world is a director that balances by wlc, its machines, and a monitor that
-// reads their load late and advises weights.
+// world is a director that balances by wlc, its machines, and monitors that
+// read their load late and advise weights.
 type world struct {
+	t        *testing.T
 	rng      *rand.Rand
 	now      float64
 	rate     float64 // of arrivals
 	machines []*machine
 	pending  events
-	balancer *Balancer
-	servers  []Server
-	late     []Load // read and not yet used
 	response []struct{ at, took float64 }
-	weights  [][]float64 // at each reading
+	weights  [][]float64 // whenever a monitor has advised
 }
 
+// watcher is a monitor of a world.
+type watcher struct {
+	balancer *Balancer
+	servers  []Server
+	taken    []int     // of the machines, when it last read
+	busy     []float64 // the same
+	told     []float64 // weights that it has advised last; nil: none yet
+}
+
+// newWorld has one monitor, or none if the policy is 0.
 func newWorld(t *testing.T, policy Policy, rate float64, machines ...*machine) *world {
-	w := &world{rng: rand.New(rand.NewPCG(5267, 1)), rate: rate, machines: machines, balancer: New(policy, Default())}
-	for i, m := range machines {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(5267, 1)), rate: rate, machines: machines}
+	for _, m := range machines {
 		m.weight = 1
-		w.servers = append(w.servers, Server{Key: key(t, i), Weight: 1})
 	}
-	w.late = make([]Load, len(machines))
 	w.push(event{at: 0, kind: arrival})
-	w.push(event{at: every, kind: reading})
+	if policy != 0 {
+		w.watch(policy, 0)
+	}
 	return w
+}
+
+// watch has a monitor begin at a time.
+func (w *world) watch(policy Policy, begin float64) {
+	n := len(w.machines)
+	one := &watcher{balancer: New(policy, Default()), taken: make([]int, n), busy: make([]float64, n)}
+	for i := range w.machines {
+		one.servers = append(one.servers, Server{Key: key(w.t, i), Weight: 1})
+	}
+	w.at(begin, func() { w.load(one) })
+	w.push(event{at: begin + every, kind: reading, monitor: one})
 }
 
 func (w *world) push(e event) { w.pending.push(e) }
@@ -138,8 +159,8 @@ func (w *world) run(until float64) {
 		case forgotten:
 			e.m.inactive--
 		case reading:
-			w.read()
-			w.push(event{at: w.now + every, kind: reading})
+			w.read(e.monitor)
+			w.push(event{at: w.now + every, kind: reading, monitor: e.monitor})
 		case action:
 			e.do()
 		}
@@ -174,26 +195,39 @@ func (w *world) serve(m *machine) {
 	}
 }
 
-// read reads the load of every machine, hands over what was read before, and
-// sets the advised weights.
-func (w *world) read() {
-	instant := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+func instant(seconds float64) time.Time {
+	return start.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// load returns the load of every machine since a monitor last read it.
+func (w *world) load(one *watcher) []Load {
+	loads := make([]Load, len(w.machines))
 	for i, m := range w.machines {
 		m.account(w.now)
-		w.late[i] = Load{At: instant(w.now), Rate: float64(m.taken) / every, Utilisation: min(1, m.busy/every/float64(m.cores))}
-		m.taken, m.busy = 0, 0
+		loads[i] = Load{At: instant(w.now), Rate: float64(m.taken-one.taken[i]) / every, Utilisation: min(1, (m.busy-one.busy[i])/every/float64(m.cores))}
+		one.taken[i], one.busy[i] = m.taken, m.busy
 	}
-	read := slices.Clone(w.late)
+	return loads
+}
+
+// read reads the load of every machine; later that is handed over, and the advised
+// weights are set. Before, the monitor looks what another has advised.
+func (w *world) read(one *watcher) {
+	loads := w.load(one)
 	w.at(w.now+delay, func() {
-		for i := range read {
-			w.servers[i].Load = read[i]
+		for i, m := range w.machines {
+			one.servers[i].Load, one.servers[i].Advised = loads[i], 0
+			if advised := len(w.weights) > 0; advised && (one.told == nil || one.told[i] != m.weight) {
+				one.servers[i].Advised = uint32(m.weight)
+			}
 		}
-		r := w.balancer.Step(instant(w.now), w.servers)
+		r := one.balancer.Step(instant(w.now), one.servers)
 		weights := make([]float64, len(w.machines))
 		for i, a := range r.Advice {
 			w.machines[i].weight = float64(a.Weight)
 			weights[i] = float64(a.Weight)
 		}
+		one.told = weights
 		w.weights = append(w.weights, weights)
 	})
 }
@@ -359,5 +393,68 @@ func TestSimulationFeedback(t *testing.T) {
 	}
 	if s, d := static.p99(600, end), w.p99(600, end); d > s {
 		t.Errorf("p99 is %v s, with static weights %v s", d, s)
+	}
+}
+
+// TestSimulationTwoMonitors has two monitors take turns. One of the servers is always
+// busy, whatever it gets: what it can do seems to follow its weight, and with a small
+// one it serves too few to be judged by who has just come.
+func TestSimulationTwoMonitors(t *testing.T) {
+	const end = 1800.0
+	run := func(servers int, rate float64, second float64) *world {
+		var machines []*machine
+		for range servers {
+			machines = append(machines, &machine{cores: 2, speed: 1})
+		}
+		machines[1].hogged = 2
+		w := newWorld(t, Capacity, rate, machines...)
+		if second > 0 {
+			w.watch(Capacity, second)
+		}
+		w.run(end)
+		return w
+	}
+	turns := func(w *world) (worst int) {
+		for i := range w.machines {
+			n, last := 0, 0.0
+			for k := 1; k < len(w.weights); k++ {
+				change := w.weights[k][i] - w.weights[k-1][i]
+				if change*last < 0 {
+					n++
+				}
+				if change != 0 {
+					last = change
+				}
+			}
+			worst = max(worst, n)
+		}
+		return worst
+	}
+	for _, c := range []struct {
+		servers int
+		rate    float64
+	}{{4, 5}, {4, 8}, {18, 18}, {18, 300}} {
+		one := run(c.servers, c.rate, 0)
+		alone := one.weights[len(one.weights)-1]
+		for _, second := range []float64{3, 305, 1001} {
+			two := run(c.servers, c.rate, second)
+			both := two.weights[len(two.weights)-1]
+			t.Logf("%d servers, %v requests/s, the second from %v s on: weights %v, alone %v; turns %d, alone %d", c.servers, c.rate, second, both[:4], alone[:4], turns(two), turns(one))
+			for n := 1; n < len(two.weights); n++ {
+				for i, weight := range two.weights[n] {
+					if before := two.weights[n-1][i]; math.Abs(weight-before) > Default().Step*before+1 {
+						t.Fatalf("the weight of server %d went from %v to %v in one go", i, before, weight)
+					}
+				}
+			}
+			if turns(two) > 2*turns(one)+2 { // two measure, and each has chance of its own
+				t.Errorf("a weight turned %d times, with one monitor %d times", turns(two), turns(one))
+			}
+			for i := range alone {
+				if math.Abs(both[i]-alone[i]) > 0.2*alone[i]+1 {
+					t.Errorf("the weight of server %d is %v in the end, with one monitor %v", i, both[i], alone[i])
+				}
+			}
+		}
 	}
 }
