@@ -95,7 +95,7 @@ type host struct {
 	names    map[string]bool // by which directors know it
 	measure  load.Host
 	load     load.Load
-	err      error
+	err      error // why its load is not known
 	surveyed bool
 }
 

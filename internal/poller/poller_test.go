@@ -262,6 +262,29 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestBrokenCounters has a host answer whose counters go back.
+func TestBrokenCounters(t *testing.T) {
+	agent := snmptest.Start(t, "127.0.0.1")
+	p := newPoller(t, func(c *config.Config) {
+		c.Hosts = []config.Hosts{{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Port: 9, Credentials: &snmp.Credentials{Community: "public"}}}
+	})
+	t.Cleanup(p.toHosts.Close)
+	p.viewed(0, &director.View{Hosts: map[string]*director.Host{"rs1": {Name: "rs1", SnmpURI: "snmp://" + agent.Address.String()}}})
+	for i, want := range []string{"", "its processor counters", ""} {
+		ticks := []uint64{100, 50, 60}[i]
+		agent.Serve(snmp.Varbind{Name: snmp.MustOID("1.3.6.1.4.1.2021.11.50.0"), Value: snmp.Value{Type: snmp.TypeCounter32, Num: ticks}},
+			snmp.Varbind{Name: snmp.MustOID("1.3.6.1.4.1.2021.11.53.0"), Value: snmp.Value{Type: snmp.TypeCounter32, Num: ticks}})
+		for _, h := range p.hosts {
+			p.measure(t.Context(), h)
+		}
+		s := p.Status()
+		var b strings.Builder
+		if err := status.Write(&b, s, false); err != nil || !strings.Contains(s.Hosts[0].Error, want) || (want == "") != (s.Hosts[0].Error == "") || !strings.Contains(b.String(), want) {
+			t.Errorf("reading %d: %v, %+v\n%s", i, err, s.Hosts[0], &b)
+		}
+	}
+}
+
 // TestThousandDeadHosts asks them beside some that live: the dead are named, the
 // others are asked in time, and nothing grows without bound.
 func TestThousandDeadHosts(t *testing.T) {

@@ -147,18 +147,21 @@ func (p *Poller) measure(ctx context.Context, h *host) (silent bool) {
 	if ctx.Err() != nil {
 		return false
 	}
+	fault := err
+	if err == nil {
+		fault = l.Fault
+	}
 	p.mu.Lock()
 	if err == nil {
 		h.load = l
 	}
-	if (err == nil) != (h.err == nil) || err != nil && h.err != nil && err.Error() != h.err.Error() {
-		if err != nil {
-			p.log.Warn("no load", "host", h.agent.Address, "error", err)
-		} else if h.err != nil {
-			p.log.Info("load again", "host", h.agent.Address)
-		}
+	switch {
+	case fault != nil && (h.err == nil || fault.Error() != h.err.Error()):
+		p.log.Warn("no load", "host", h.agent.Address, "error", fault)
+	case fault == nil && h.err != nil:
+		p.log.Info("load again", "host", h.agent.Address)
 	}
-	h.err = err
+	h.err = fault
 	survey := err == nil && !h.surveyed && len(h.names) > 0
 	h.surveyed = h.surveyed || survey
 	names := make([]string, 0, len(h.names))

@@ -17,6 +17,7 @@ type Load struct {
 	MemoryTotal     uint64  // KiB; 0: not known
 	MemoryAvailable uint64  // KiB
 	LoadAverage     float64 // over a minute; NaN: not known
+	Fault           error   // why CPU is not known, nil = it is or will be soon
 }
 
 // scarce is the part of the memory from which on its use counts: a server that

@@ -94,6 +94,33 @@ func TestUCD(t *testing.T) {
 	}
 }
 
+// TestFaultsOfCounters names what is wrong with counters that tell nothing.
+func TestFaultsOfCounters(t *testing.T) {
+	var h Host
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	poll := func(after time.Duration, vbs []snmp.Varbind, cpu float64, fault error) {
+		t.Helper()
+		now = now.Add(after)
+		full := make([]snmp.Varbind, ucdAvailable+1)
+		copy(full, vbs)
+		l, ok := h.ucd(full, now)
+		if same := l.CPU == cpu || math.IsNaN(l.CPU) && math.IsNaN(cpu); !ok || !same || l.Fault != fault {
+			t.Errorf("after %s: %v, %v, want %v, %v", after, l.CPU, l.Fault, cpu, fault)
+		}
+	}
+	unknown := math.NaN()
+	poll(0, ucd(1000, 100, 0, 0, 100, 0, 0), unknown, nil) // the first say nothing
+	poll(10*time.Second, ucd(2000, 100, 0, 0, 100, 0, 0), unknown, nil)
+	poll(still, ucd(3000, 100, 0, 0, 100, 0, 0), unknown, errStill)
+	poll(10*time.Second, ucd(4000, 150, 0, 0, 150, 0, 0), 0.5, nil)
+	poll(10*time.Second, ucd(5000, 150, 0, 0, 150, 0, 0), 0.5, nil) // not read again by the agent
+	poll(still, ucd(6000, 150, 0, 0, 150, 0, 0), unknown, errStill)
+	poll(10*time.Second, ucd(7000, 140, 0, 0, 140, 0, 0), unknown, errBack)
+	poll(10*time.Second, ucd(8000, 130, 0, 0, 130, 0, 0), unknown, errBack)
+	poll(10*time.Second, ucd(9000, 145, 0, 0, 135, 0, 0), 0.75, nil)
+	poll(10*time.Second, ucd(10, 150, 0, 0, 140, 0, 0), unknown, errBack)
+}
+
 func TestUtilisation(t *testing.T) {
 	for _, tc := range []struct {
 		cpu              float64

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -40,12 +41,22 @@ var ucdRequest = snmp.Get(
 	snmp.MustOID("1.3.6.1.4.1.2021.4.27.0"),   // memSysAvail, since net-snmp 5.9
 )
 
+// still is how long counters may stay as they are: agents read them every few seconds
+// only.
+const still = time.Minute
+
+var (
+	errStill = errors.New("its processor counters (ssCpuRawUser and the like) stand still: restart its snmpd")
+	errBack  = errors.New("its processor counters or its uptime went back: it has started anew, or if that stays, they are broken")
+)
+
 // counters are ticks of all processors since the host started.
 type counters struct {
 	uptime uint32
 	parts  [6]uint32
 	valid  bool
-	cpu    float64 // what they last gave
+	cpu    float64   // what they last gave
+	moved  time.Time // when they were first seen so
 }
 
 // ucd reads an answer to ucdRequest; false if the agent has no such objects.
@@ -59,13 +70,17 @@ func (h *Host) ucd(vbs []snmp.Varbind, now time.Time) (Load, bool) {
 	if !vbs[ucdIdle].Value.IsNumber() || !vbs[ucdUser].Value.IsNumber() {
 		return Load{}, false
 	}
-	c := counters{uptime: uint32(number(ucdUptime)), valid: true, cpu: math.NaN()}
+	c := counters{uptime: uint32(number(ucdUptime)), valid: true, moved: now}
 	for i := range c.parts {
 		c.parts[i] = uint32(number(ucdUser + i))
 	}
-	c.cpu = c.since(h.last)
+	if h.last.valid && c.parts == h.last.parts {
+		c.moved = h.last.moved
+	}
+	var fault error
+	c.cpu, fault = c.since(h.last, now)
 	h.last = c
-	l := Load{At: now, Source: "UCD-SNMP-MIB", CPU: c.cpu, LoadAverage: math.NaN(), MemoryTotal: number(ucdTotal)}
+	l := Load{At: now, Source: "UCD-SNMP-MIB", CPU: c.cpu, Fault: fault, LoadAverage: math.NaN(), MemoryTotal: number(ucdTotal)}
 	if vbs[ucdLoad].Value.IsNumber() {
 		l.LoadAverage = float64(number(ucdLoad)) / 100
 	}
@@ -77,25 +92,30 @@ func (h *Host) ucd(vbs []snmp.Varbind, now time.Time) (Load, bool) {
 }
 
 // since returns which part of the time since earlier counters the processors
-// were busy; NaN if that cannot be known, because the agent or the host has
-// started in between. Counters may wrap.
-func (c counters) since(earlier counters) float64 {
-	if !earlier.valid || c.uptime < earlier.uptime {
-		return math.NaN()
+// were busy; NaN if that cannot be known, and why, unless these are the first.
+// Counters may wrap.
+func (c counters) since(earlier counters, now time.Time) (float64, error) {
+	switch {
+	case !earlier.valid:
+		return math.NaN(), nil
+	case c.uptime < earlier.uptime:
+		return math.NaN(), errBack
+	case now.Sub(c.moved) > still:
+		return math.NaN(), errStill
 	}
 	var total, idle uint64
 	for i := range c.parts {
 		d := c.parts[i] - earlier.parts[i]
 		if d > 1<<31 { // went back
-			return math.NaN()
+			return math.NaN(), errBack
 		}
 		total += uint64(d)
 		if i == ucdIdle-ucdUser || i == ucdWait-ucdUser {
 			idle += uint64(d)
 		}
 	}
-	if total == 0 { // the agent reads them every few seconds only
-		return earlier.cpu
+	if total == 0 {
+		return earlier.cpu, nil
 	}
-	return 1 - float64(idle)/float64(total)
+	return 1 - float64(idle)/float64(total), nil
 }
