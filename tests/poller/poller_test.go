@@ -400,6 +400,9 @@ func TestExample(t *testing.T) {
 	m := newMonitor(t, "")
 	text := strings.ReplaceAll(string(example), "/etc/lcms/", m.dir+"/")
 	text = strings.NewReplacer("\n  # - name", "\n  - name", "\n  #   ", "\n    ", "# scripts:", "scripts:").Replace(text)
+	if err := os.Mkdir(filepath.Join(m.dir, "checks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"monitor.auth", "monitor.privacy", "hosts.community"} {
 		if err := os.WriteFile(filepath.Join(m.dir, name), []byte("a pass phrase\n"), 0o600); err != nil {
 			t.Fatal(err)

@@ -76,6 +76,22 @@ func Decode(path string, b []byte, into any, knownKeys string) error {
 	return nil
 }
 
+// Lines returns where the n entries stand of the list that a key names, in a document
+// that Decode has read.
+func Lines(b []byte, key string, n int) []int {
+	var nodes map[string]yaml.Node
+	_ = yaml.Unmarshal(b, &nodes) // what it leaves out stands at line 1
+	list := nodes[key]
+	lines := make([]int, n)
+	for i := range lines {
+		lines[i] = max(1, list.Line)
+		if i < len(list.Content) { // it is no alias
+			lines[i] = list.Content[i].Line
+		}
+	}
+	return lines
+}
+
 // Faults gathers what is wrong with the values of a file.
 type Faults struct {
 	Path string

@@ -495,6 +495,9 @@ func TestScript(t *testing.T) {
 			}
 		})
 	}
+	for path, w := range map[string]string{filepath.Join(folder, "none"): "there is no folder", filepath.Join(folder, "good"): "is no folder", "/tmp": "may be written by others than its owner: chmod go-w"} {
+		want{Unknown, w}.check(t, probe(t, lvs.CheckScript, "good", at, wait, Options{Scripts: path}))
+	}
 	want{Unknown, "no folder of scripts"}.check(t, probe(t, lvs.CheckScript, "good", at, wait, Options{}))
 	// What a script has left behind in its group is gone with it.
 	if processes := running(t, left); processes > 0 {

@@ -49,19 +49,38 @@ func newScript(folder string, words []string, service lvs.ServiceKey, server lvs
 	return p, nil
 }
 
+// ScriptFolder says why scripts of a folder must not be run.
+func ScriptFolder(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("there is no folder %s: make it, or name another", path)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder: name one, and no link", path)
+	}
+	return ownersAlone(path, info)
+}
+
 // usable says why the script must not be run.
 func (p script) usable() error {
-	for _, path := range []string{filepath.Dir(p.path), p.path} {
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		if path == p.path && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0) {
-			return fmt.Errorf("%s is no file that can be executed: chmod +x, and no link", path)
-		}
-		if info.Mode().Perm()&0o022 != 0 {
-			return fmt.Errorf("%s may be written by others than its owner: chmod go-w", path)
-		}
+	if err := ScriptFolder(filepath.Dir(p.path)); err != nil {
+		return err
+	}
+	info, err := os.Lstat(p.path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return fmt.Errorf("%s is no file that can be executed: chmod +x, and no link", p.path)
+	}
+	return ownersAlone(p.path, info)
+}
+
+func ownersAlone(path string, info os.FileInfo) error {
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s may be written by others than its owner: chmod go-w", path)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lcms-project/lcms/internal/config/strict"
+	"github.com/lcms-project/lcms/internal/poller/check"
 	"github.com/lcms-project/lcms/internal/poller/snmp"
 	"github.com/lcms-project/lcms/internal/poller/weight"
 )
@@ -159,12 +160,13 @@ func Read(path string) (Config, error) {
 	}
 	c := Default()
 	f := &strict.Faults{Path: path}
+	lines := strict.Lines(b, "directors", len(r.Directors))
 	for i := range r.Directors {
 		d := &r.Directors[i]
 		one := Director{Name: d.Name.Value}
-		one.Agent.Credentials = d.read(f, d.Address.Line)
+		one.Agent.Credentials = d.read(f, lines[i])
 		if d.Address.Line == 0 {
-			f.Add(first(d.Name, d.CommunityFile, d.User), errors.New("the director has no address: set address, as in 192.0.2.10:161"))
+			f.Add(lines[i], errors.New("the director has no address: set address, as in 192.0.2.10:161"))
 			continue
 		}
 		f.Read(d.Address, func(s string) (err error) {
@@ -179,13 +181,13 @@ func Read(path string) (Config, error) {
 		}
 		c.Directors = append(c.Directors, one)
 	}
+	lines = strict.Lines(b, "hosts", len(r.Hosts))
 	for i := range r.Hosts {
 		h := &r.Hosts[i]
 		one := Hosts{Port: 161}
-		line := first(append(slices.Clone(h.Networks), h.Port, h.CommunityFile, h.User)...)
-		one.Credentials = h.read(f, line)
+		one.Credentials = h.read(f, lines[i])
 		if len(h.Networks) == 0 {
-			f.Add(line, errors.New("it is not said which hosts: set networks, as in [10.0.0.0/24, 10.0.1.7]"))
+			f.Add(lines[i], errors.New("it is not said which hosts: set networks, as in [10.0.0.0/24, 10.0.1.7]"))
 		}
 		for _, n := range h.Networks {
 			f.Read(n, func(s string) error {
@@ -209,7 +211,15 @@ func Read(path string) (Config, error) {
 	})
 	f.Read(r.Discover.Interval, strict.Duration("discover.interval", &c.DirectorPoll, 100*time.Millisecond, time.Minute, "10s"))
 	f.Read(r.Checks.Parallel, number("checks.parallel", &c.Checks.Parallel, 2, 100000))
-	f.Read(r.Checks.Scripts, strict.Absolute("checks.scripts", &c.Checks.Scripts))
+	f.Read(r.Checks.Scripts, func(s string) error {
+		if err := strict.Absolute("checks.scripts", &c.Checks.Scripts)(s); err != nil {
+			return err
+		}
+		if err := check.ScriptFolder(s); err != nil {
+			return fmt.Errorf("checks.scripts: %w", err)
+		}
+		return nil
+	})
 	f.Read(r.Load.Interval, strict.Duration("load.interval", &c.Load.Interval, time.Second, 5*time.Minute, "10s"))
 	f.Read(r.Load.Timeout, strict.Duration("load.timeout", &c.Load.Timeout, 10*time.Millisecond, time.Minute, "10s"))
 	f.Read(r.Load.Attempts, number("load.attempts", &c.Load.Attempts, 1, 10))
@@ -278,17 +288,6 @@ func (r *credentials) read(f *strict.Faults, line int) *snmp.Credentials {
 		}
 	}
 	return &c
-}
-
-// first returns the first line of what is given.
-func first(values ...strict.Text) int {
-	line := 0
-	for _, v := range values {
-		if v.Line != 0 && (line == 0 || v.Line < line) {
-			line = v.Line
-		}
-	}
-	return max(line, 1)
 }
 
 func address(name, s string) (netip.AddrPort, error) {

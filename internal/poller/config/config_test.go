@@ -15,6 +15,9 @@ import (
 func write(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string]string{
 		"community": "public\n", "pass": "a long pass phrase\n", "short": "short\n", "empty": "\n", "two": "a\nb\n", "open": "public\n",
 		"lcms-poller.yaml": strings.ReplaceAll(text, "%", dir),
@@ -50,7 +53,7 @@ hosts:
     user: nobody
 load: {interval: 30s}
 weights: {panic: 0.3, step: 0.1}
-checks: {scripts: /etc/lcms/checks, parallel: 50}
+checks: {scripts: %, parallel: 50}
 log: {level: debug}
 `))
 	if err != nil {
@@ -85,6 +88,12 @@ func TestFaults(t *testing.T) {
 		"name as address":    {"directors: [{address: lb1, community-file: %/community}]", `.yaml:1: address "lb1": use an IP address`},
 		"twice":              {"directors: [{address: 192.0.2.10, community-file: %/community}, {address: \"192.0.2.10:161\", community-file: %/community}]", "is there twice"},
 		"no credentials":     {"directors: [{address: 192.0.2.10}]", ".yaml:1: there are no credentials"},
+		"an address alone":   {"log: {level: info}\ndirectors:\n  - address: 192.0.2.10\n  - name: lb2", ".yaml:4: there are no credentials"},
+		"an empty director":  {"log: {level: info}\ndirectors:\n  - {}", ".yaml:3: the director has no address"},
+		"aliases":            {"directors: &all\n  - address: lb1\nhosts: *all", "unknown key"},
+		"aliased hosts":      {director + "hosts: [&one {networks: 10.0.0.1, community-file: %/community}, *one, {networks: 10.0.0.2}]", ".yaml:2: there are no credentials"},
+		"open folder":        {director + "checks: {scripts: /tmp}", ".yaml:2: checks.scripts: /tmp may be written by others than its owner: chmod go-w"},
+		"no folder":          {director + "checks: {scripts: %/none}", "/none: make it, or name another"},
 		"two versions":       {"directors: [{address: 192.0.2.10, community-file: %/community, user: u}]", "a community and a user"},
 		"auth of v2c":        {"directors: [{address: 192.0.2.10, community-file: %/community, auth: SHA}]", "are for SNMPv3"},
 		"auth without file":  {"directors: [{address: 192.0.2.10, user: u, auth: SHA}]", "go together"},
