@@ -229,6 +229,7 @@ func TestHosts(t *testing.T) {
 		"rs1": {Name: "rs1", SnmpURI: "snmp://" + agent.Address.String()},
 		"rs3": {Name: "rs3", Address: netip.MustParseAddr("192.0.2.9")},
 		"lb1": {Name: "lb1", Address: netip.MustParseAddr("127.0.0.8")},
+		"lb2": {Name: "lb2", SnmpURI: "snmp://127.0.0.9:99999"}, // of a director that takes it
 	}
 	p.viewed(0, v)
 	for _, h := range p.hosts {
@@ -243,6 +244,7 @@ func TestHosts(t *testing.T) {
 		"rs1": {agent.Address.String(), "no SNMPv2c message"},
 		"rs2": {"127.0.0.7:9", "no answer within 200ms, asked 1 times; the host may be down"},
 		"lb1": {"127.0.0.8:9", "no answer"},
+		"lb2": {"127.0.0.9:9", "no answer"},
 	} {
 		for _, word := range want {
 			if !strings.Contains(found[name], word) {
@@ -250,11 +252,11 @@ func TestHosts(t *testing.T) {
 			}
 		}
 	}
-	if len(found) != 3 {
+	if len(found) != 4 {
 		t.Errorf("hosts %v", found)
 	}
 	var b strings.Builder
-	if err := status.Write(&b, s, false); err != nil || !strings.Contains(b.String(), "3 without load") || strings.Contains(b.String(), "\x1b") {
+	if err := status.Write(&b, s, false); err != nil || !strings.Contains(b.String(), "4 without load") || strings.Contains(b.String(), "\x1b") {
 		t.Errorf("%v\n%s", err, &b)
 	}
 	if _, err := p.ask(t.Context(), netip.MustParseAddr("192.0.2.1"), 0, snmp.MustOID("1.3.6.1")); err == nil || !strings.Contains(err.Error(), "add it to networks") {

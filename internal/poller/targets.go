@@ -157,8 +157,9 @@ func (p *Poller) machine(name string, addr netip.Addr, row *director.Host) *host
 			if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 				addr = a
 			}
-			n, _ := strconv.ParseUint(u.Port(), 10, 16)
-			port = uint16(n)
+			if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+				port = uint16(n)
+			}
 		}
 	}
 	rule := p.config.Of(addr)
