@@ -24,6 +24,7 @@ type node struct {
 	name   string    // its relative DN, as nameOf writes it
 	value  any       // as of Object; nil if it is not ours or has a fault
 	fault  *fault    // nil: it has none
+	csn    string    // of the last change, as the server told it
 	// created is when the entry was, in seconds since 1970.
 	created int64
 	seen    uint32 // the last refresh in which the server had it

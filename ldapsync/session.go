@@ -161,6 +161,9 @@ func (f *Follower) step(uri string, p Progress) {
 		f.at.refreshed, f.at.begun = false, now
 		signal(f.say)
 		return
+	case Differed:
+		f.Log.Warn("ldapsync: the server holds something else than was told, as after a restore; reading all anew", "server", uri)
+		return
 	case Appeared:
 		f.at.doubtful = true
 		return

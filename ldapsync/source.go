@@ -24,6 +24,7 @@ const (
 	Refreshing Progress = iota // it reads all, or all that has changed while it was away
 	Refreshed                  // the tree is what the server holds
 	Changed                    // something was put into the tree, or taken out of it
+	Differed                   // the server holds something else than was told: all is read anew
 	Appeared                   // an entry has come from where we must not read: what stands below it may lack
 )
 

@@ -170,14 +170,14 @@ func newTree(t *testing.T, s *ldaptest.Server) *Tree {
 }
 
 // counted returns options that lead to a server past somebody who counts the
-// entries that it sends.
+// entries that it tells: those with a control.
 func counted(t *testing.T, s *ldaptest.Server) (Options, func() int) {
 	t.Helper()
 	var mu sync.Mutex
 	entries := 0
 	r := newRelay(t, s)
 	r.hook(nil, func(p *ber.Packet) []byte {
-		if len(p.Children) > 1 && p.Children[1].Tag == ldap.ApplicationSearchResultEntry {
+		if len(p.Children) > 2 && p.Children[1].Tag == ldap.ApplicationSearchResultEntry {
 			mu.Lock()
 			entries++
 			mu.Unlock()
@@ -450,6 +450,71 @@ func TestSyncServerIsRestored(t *testing.T) {
 	holding(t, tree, "fwm4:1", "fwm4:2", "fwm4:3", "fwm4:4")
 	follow(t, syncrepl{}, optionsFor(s), tree).refreshed()
 	holding(t, tree, "fwm4:1", "fwm4:2", "fwm4:3")
+}
+
+// One that was restored goes on as if nothing had been when it has a newer contextCSN
+// than what was told before: because something was written to it since, or because
+// it made one itself. It tells then of most entries only that they are there.
+func TestSyncServerIsRestoredAndGoesOn(t *testing.T) {
+	modify := func(s *ldaptest.Server, n int, scheduler string) {
+		must(t, s.Modify("dn: "+freeDN(n)+"\nchangetype: modify\nreplace: lcmsScheduler\nlcmsScheduler: "+scheduler+"\n"))
+	}
+	for name, restore := range map[string]func(*ldaptest.Server, string){
+		"one write since":    func(s *ldaptest.Server, backup string) { s.Restore(backup); modify(s, 5, "sh") },
+		"contextCSN made up": func(s *ldaptest.Server, backup string) { s.RestoreBare(backup) },
+		"writes and a deletion since": func(s *ldaptest.Server, backup string) {
+			s.RestoreBare(backup)
+			modify(s, 5, "sh")
+			must(t, s.Delete(freeDN(6)))
+			must(t, s.Add(servicesLDIF(9, 9, freeServices)))
+		},
+	} {
+		for what, change := range map[string]func(*ldaptest.Server){
+			"changed": func(s *ldaptest.Server) { modify(s, 1, "rr") },
+			"deleted": func(s *ldaptest.Server) { must(t, s.Delete(freeDN(2))) },
+			"all made anew": func(s *ldaptest.Server) {
+				for n := 1; n <= 6; n++ {
+					must(t, s.Delete(freeDN(n)))
+				}
+				must(t, s.Add(servicesLDIF(1, 6, freeServices)))
+			},
+		} {
+			t.Run(name+", "+what+" before", func(t *testing.T) {
+				t.Parallel()
+				s := ldaptest.Start(t, ldaptest.Options{Tree: servicesLDIF(1, 6, freeServices)})
+				backup := s.Backup()
+				change(s)
+				tree := newTree(t, s)
+				follow(t, syncrepl{}, optionsFor(s), tree).refreshed().stop()
+				restore(s, backup)
+				on := follow(t, syncrepl{}, optionsFor(s), tree).refreshed()
+				same(t, s, tree)
+				on.stop()
+				if want := []Progress{Refreshing, Differed, Refreshed}; !slices.Equal(on.told, want) {
+					t.Errorf("told %v, want %v", on.told, want)
+				}
+			})
+		}
+	}
+}
+
+// One that has crashed has an old contextCSN, from which it thinks that its session
+// log goes on. It does not tell of a deletion from before the crash then.
+func TestSyncServerHasCrashed(t *testing.T) {
+	s := ldaptest.Start(t, ldaptest.Options{Tree: servicesLDIF(1, 3, freeServices)})
+	s.Restart()
+	must(t, s.Add(servicesLDIF(4, 4, freeServices)))
+	tree := newTree(t, s)
+	follow(t, syncrepl{}, optionsFor(s), tree).refreshed().stop()
+	must(t, s.Delete(freeDN(1)))
+	s.Kill()
+	s.Start()
+	must(t, s.Add(servicesLDIF(5, 5, freeServices)))
+	err := follow(t, syncrepl{}, optionsFor(s), tree).end()
+	kindOf(t, err, lvs.ErrUnavailable, "deleted", "anew")
+	follow(t, syncrepl{}, optionsFor(s), tree).refreshed()
+	holding(t, tree, "fwm4:2", "fwm4:3", "fwm4:4", "fwm4:5")
+	same(t, s, tree)
 }
 
 func TestSyncBaseIsRenamed(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,9 +36,10 @@ type syncing struct {
 	conn    *Conn
 	tree    *Tree
 	tell    func(Progress)
-	refresh *batch // nil: the refresh is over
-	sent    bool   // the server was told up to where we know
-	present bool   // it has named all that it has
+	refresh *batch      // nil: the refresh is over
+	sent    bool        // the server was told up to where we know
+	present bool        // it has named all that it has
+	missing []entryUUID // the tree had them before the refresh, and the server had not
 }
 
 // Follow implements Source.
@@ -46,10 +48,17 @@ func (s syncrepl) Follow(ctx context.Context, c *Conn, tree *Tree, tell func(Pro
 	// which would wait for it.
 	search, cancel := context.WithCancel(ctx)
 	defer cancel()
+	on := syncing{conn: c, tree: tree, tell: tell}
+	tell(Refreshing)
+	if err := on.compare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return ended(c, tree, s.patience, err)
+	}
 	c.SetTimeout(0) // it would end the search too
 	cookie := tree.known()
-	on := syncing{conn: c, tree: tree, tell: tell, sent: cookie != nil, refresh: tree.begin(true)}
-	tell(Refreshing)
+	on.sent, on.refresh = cookie != nil, tree.begin(true)
 	// A request is good for one search: the control is put into it.
 	request := ldap.NewSearchRequest(tree.base.String(), ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", wanted, nil)
 	// Without a reload hint a server that does not know our cookie says so, and does
@@ -77,7 +86,44 @@ var (
 	errNoControl = errors.New("it sends entries without saying what has become of them: it does not speak RFC 4533; take its control out of supportedControl, so that it is polled")
 	errNoBase    = errors.New("the entry of the base was renamed or deleted: correct directory.base, or bring it back")
 	errNoCookie  = errors.New("it has told all as if it were what has changed: all is read anew")
+	errUntold    = errors.New("it has not told what was deleted: all is read anew")
 )
+
+// compare looks, before a session goes on where another one ended, whether the server
+// holds what was told until then. A server that was restored from a backup does not,
+// and goes on all the same once something was written to it: then it tells of what
+// has not changed since only that it is there. All is read anew then.
+func (on *syncing) compare(ctx context.Context) error {
+	known := on.tree.csns()
+	if len(known) == 0 {
+		return nil
+	}
+	on.conn.SetTimeout(usualPoll.limit)
+	var csns []string
+	err := on.conn.Do(ctx, func() (err error) {
+		csns, err = readContextCSN(on.conn.Conn, on.tree.base)
+		return err
+	})
+	if err != nil || lacking(csns, known) != "" {
+		return err // it will say itself what it lacks
+	}
+	has, named := make(map[entryUUID]string), true
+	look := polling{poll: usualPoll, ctx: ctx, conn: on.conn, tree: on.tree}
+	err = look.search("(objectClass=*)", []string{"entryCSN"}, func(_ entryUUID, e *ldap.Entry) {
+		id, ok := parseUUID(e.GetEqualFoldAttributeValue("entryUUID"))
+		has[id], named = e.GetEqualFoldAttributeValue("entryCSN"), named && ok
+	})
+	if err != nil || !named {
+		return err
+	}
+	missing, other := on.tree.compare(has, known)
+	if other {
+		on.tree.Forget()
+		on.tell(Differed)
+	}
+	on.missing = missing
+	return nil
+}
 
 // take takes what the server tells.
 func (on *syncing) take(e *ldap.Entry, controls []ldap.Control) error {
@@ -193,6 +239,10 @@ func (on *syncing) refreshed(all bool, cookie []byte) error {
 		b.commit(true, cookieOf(cookie))
 	} else {
 		b.commit(false, nil)
+		// After a crash OpenLDAP may take its session log for whole that is not.
+		if slices.ContainsFunc(on.missing, on.tree.knows) {
+			return errUntold
+		}
 		on.tree.reached(cookie)
 	}
 	on.tell(Refreshed)
@@ -247,7 +297,7 @@ func unfollowed(c *Conn, cause error, format string, args ...any) error {
 // wanted are the attributes that an entry is read for. What else somebody keeps in
 // it need not cross the network.
 var wanted = func() []string {
-	names := []string{"objectClass", "createTimestamp"}
+	names := []string{"objectClass", "createTimestamp", "entryCSN"}
 	seen := map[string]bool{"objectClass": true}
 	for k := Host; k <= Server; k++ {
 		if c := classes[k]; c != nil {

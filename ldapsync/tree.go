@@ -126,6 +126,7 @@ type item struct {
 	depth   int
 	value   any
 	fault   *fault
+	csn     string
 	created int64
 	class   Kind
 	from    *node // where it stood, nil: nowhere
@@ -150,6 +151,7 @@ func (b *batch) put(id entryUUID, e *ldap.Entry) {
 	}
 	class := ourClass(e)
 	i := item{id: id, dn: e.DN, depth: depth(e.DN), created: createdAt(e), class: classKinds[class]}
+	i.csn = strings.Clone(e.GetEqualFoldAttributeValue("entryCSN"))
 	if class != nil {
 		place, err := b.tree.base.Place(e.DN)
 		i.value, i.fault = b.tree.read(place, err, class, e)
@@ -339,7 +341,7 @@ func (t *Tree) place(f *finder, i item, refresh uint32) {
 			t.judge(n) // what is above may have become something else
 		}
 	}
-	n.seen = refresh
+	n.seen, n.csn = refresh, i.csn
 	t.say(n, i)
 }
 
@@ -379,7 +381,7 @@ func (t *Tree) remove(n *node) {
 	if n == t.root || n.below != nil {
 		t.leave(n, n.parent)
 		delete(t.ids, n.id)
-		n.id, n.class, n.value, n.fault, n.created = entryUUID{}, Elsewhere, nil, nil, 0
+		n.id, n.class, n.value, n.fault, n.csn, n.created = entryUUID{}, Elsewhere, nil, nil, "", 0
 		t.judgeBelow(n)
 		return
 	}
@@ -546,6 +548,26 @@ func (t *Tree) missing(set map[entryUUID]bool) (list []entryUUID, hasAll bool) {
 		}
 	}
 	return list, len(t.ids)-len(list) == len(set)
+}
+
+// compare compares the tree with the entries that a server has, with the CSN of the
+// last change of each. It returns those that the server has not got, and whether one
+// that it has is not as the tree has it although the server has told all up to known:
+// then it is another tree than was told.
+func (t *Tree) compare(has map[entryUUID]string, known []string) (missing []entryUUID, other bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, csn := range has {
+		if n := t.ids[id]; (n == nil || n.csn != csn) && lacking(known, []string{csn}) == "" {
+			return nil, true
+		}
+	}
+	for id := range t.ids {
+		if _, ok := has[id]; !ok {
+			missing = append(missing, id)
+		}
+	}
+	return missing, false
 }
 
 // placeOf returns where an entry stands.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -284,7 +285,7 @@ func (s *Server) send(signal syscall.Signal) {
 // tree. Then slapd runs again if it ran before.
 func (s *Server) Wipe() {
 	s.t.Helper()
-	s.replace(s.skeleton())
+	s.replace(s.skeleton(), withCSN)
 }
 
 // Backup returns the whole database as slapcat prints it, with entryUUIDs and
@@ -298,15 +299,24 @@ func (s *Server) Backup() string {
 // or another one. Then slapd runs again if it ran before.
 func (s *Server) Restore(backup string) {
 	s.t.Helper()
-	s.replace(backup)
+	s.replace(backup, withCSN)
 }
 
-func (s *Server) replace(ldif string) {
+// RestoreBare is Restore as somebody does it who forgets -w: slapd makes itself a
+// contextCSN of the moment at which it starts.
+func (s *Server) RestoreBare(backup string) {
+	s.t.Helper()
+	s.replace(contextCSN.ReplaceAllString(backup, ""))
+}
+
+var contextCSN = regexp.MustCompile(`(?m)^contextCSN: .*\n`)
+
+func (s *Server) replace(ldif string, options ...string) {
 	s.t.Helper()
 	ran := s.slapd.running()
 	s.Stop()
 	s.empty()
-	s.slapadd(ldif)
+	s.slapadd(ldif, options...)
 	if ran {
 		s.Start()
 	}
@@ -331,21 +341,24 @@ func (s *Server) Load(ldif string) {
 	if s.slapd.running() {
 		s.t.Fatalf("Load while slapd runs")
 	}
-	s.slapadd(schema.Rebase(ldif, s.opts.Base))
+	s.slapadd(schema.Rebase(ldif, s.opts.Base), withCSN)
 }
 
 func (s *Server) load() {
 	s.t.Helper()
 	s.empty()
-	s.slapadd(s.skeleton())
+	s.slapadd(s.skeleton(), withCSN)
 	if s.opts.Tree != "" {
 		s.Load(s.opts.Tree)
 	}
 }
 
-func (s *Server) slapadd(ldif string) {
+// withCSN has slapadd work out the contextCSN.
+const withCSN = "-w"
+
+func (s *Server) slapadd(ldif string, options ...string) {
 	s.t.Helper()
-	args := []string{"-q", "-w"}
+	args := append([]string{"-q"}, options...)
 	if s.opts.ServerID != 0 {
 		args = append(args, "-S", strconv.Itoa(s.opts.ServerID))
 	}

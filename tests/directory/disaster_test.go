@@ -77,6 +77,29 @@ func TestDirectorKeepsItsServices(t *testing.T) {
 			},
 			state: inSync,
 		},
+		"restored and written to before the director is back": {
+			happen: func(s *scene) {
+				backup := s.slapd.Backup()
+				s.modify(firstDN, "lcmsWeight", "77")
+				s.wait("lcmsServerOperWeight."+first, "77")
+				resume := s.PauseSubagent()
+				s.slapd.Restore(backup)
+				s.modify("cn=web3,ou=host,"+s.slapd.Base(), "lcmsCpuType", "mended")
+				resume()
+				s.wait("lcmsServerOperWeight."+first, "3")
+			},
+			state: inSync,
+		},
+		"restored without contextCSN": {
+			happen: func(s *scene) {
+				backup := s.slapd.Backup()
+				s.modify(firstDN, "lcmsWeight", "77")
+				s.wait("lcmsServerOperWeight."+first, "77")
+				s.slapd.RestoreBare(backup)
+				s.wait("lcmsServerOperWeight."+first, "3")
+			},
+			state: inSync,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
