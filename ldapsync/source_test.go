@@ -481,7 +481,8 @@ func TestSyncServerIsRestoredAndGoesOn(t *testing.T) {
 		} {
 			t.Run(name+", "+what+" before", func(t *testing.T) {
 				t.Parallel()
-				s := ldaptest.Start(t, ldaptest.Options{Tree: servicesLDIF(1, 6, freeServices)})
+				// What slapadd loads has the server ID 0 all the same.
+				s := ldaptest.Start(t, ldaptest.Options{Tree: servicesLDIF(1, 6, freeServices), Global: []string{"serverID 1"}})
 				backup := s.Backup()
 				change(s)
 				tree := newTree(t, s)

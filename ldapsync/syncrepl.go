@@ -104,19 +104,26 @@ func (on *syncing) compare(ctx context.Context) error {
 		csns, err = readContextCSN(on.conn.Conn, on.tree.base)
 		return err
 	})
-	if err != nil || lacking(csns, known) != "" {
+	has := func(sid string) bool {
+		return slices.ContainsFunc(csns, func(csn string) bool { return sidOf(csn) == sid })
+	}
+	behind := func(csn string) bool { return has(sidOf(csn)) && lacking(csns, []string{csn}) != "" }
+	if err != nil || slices.ContainsFunc(known, behind) {
 		return err // it will say itself what it lacks
 	}
-	has, named := make(map[entryUUID]string), true
+	entries, named := make(map[entryUUID]string), true
 	look := polling{poll: usualPoll, ctx: ctx, conn: on.conn, tree: on.tree}
 	err = look.search("(objectClass=*)", []string{"entryCSN"}, func(_ entryUUID, e *ldap.Entry) {
 		id, ok := parseUUID(e.GetEqualFoldAttributeValue("entryUUID"))
-		has[id], named = e.GetEqualFoldAttributeValue("entryCSN"), named && ok
+		entries[id], named = e.GetEqualFoldAttributeValue("entryCSN"), named && ok
 	})
 	if err != nil || !named {
 		return err
 	}
-	missing, other := on.tree.compare(has, known)
+	// A server ID that is not in contextCSN is that of slapadd.
+	missing, other := on.tree.compare(entries, func(csn string) bool {
+		return has(sidOf(csn)) && lacking(known, []string{csn}) != ""
+	})
 	if other {
 		on.tree.Forget()
 		on.tell(Differed)

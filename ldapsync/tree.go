@@ -552,13 +552,13 @@ func (t *Tree) missing(set map[entryUUID]bool) (list []entryUUID, hasAll bool) {
 
 // compare compares the tree with the entries that a server has, with the CSN of the
 // last change of each. It returns those that the server has not got, and whether one
-// that it has is not as the tree has it although the server has told all up to known:
-// then it is another tree than was told.
-func (t *Tree) compare(has map[entryUUID]string, known []string) (missing []entryUUID, other bool) {
+// that it has is not as the tree has it and is not among what it has yet to tell: then
+// it is another tree than was told.
+func (t *Tree) compare(has map[entryUUID]string, untold func(csn string) bool) (missing []entryUUID, other bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, csn := range has {
-		if n := t.ids[id]; (n == nil || n.csn != csn) && lacking(known, []string{csn}) == "" {
+		if n := t.ids[id]; (n == nil || n.csn != csn) && !untold(csn) {
 			return nil, true
 		}
 	}
