@@ -337,6 +337,63 @@ func (p *pursuit) waitWeight(service, n int, weight uint32) {
 	})
 }
 
+// A service whose entry is left aside stays as it was. Its servers are followed, what
+// is wrong with them is told, and too many deletions of them are held.
+func TestFollowerFollowsServersOfWhatIsLeftAside(t *testing.T) {
+	s, all := stocked(t, farm{"web": {2, 12}}, ldaptest.Options{})
+	p := pursue(t, "lb1", &lvs.Config{}, nil, s)
+	p.waitFor(all)
+	firstDN, err := serverDN(s, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := parentDN(firstDN)
+	modify := func(dn, attribute, value string) {
+		t.Helper()
+		if err := s.Modify("dn: " + dn + "\nreplace: " + attribute + "\n" + attribute + ": " + value + "\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dnOf := func(n int) string { return "lcmsKey=" + serverKey(n).String() + "," + service }
+	faults := func(words ...string) {
+		t.Helper()
+		p.wait(func() string {
+			f := p.director.Status().Faults
+			for i, word := range words {
+				if len(f) != len(words) || !strings.Contains(f[i], word) {
+					return fmt.Sprintf("faults %q, not of %q", f, words)
+				}
+			}
+			return ""
+		})
+	}
+	modify(service, "lcmsPort", "81")
+	faults("lcmsPort")
+	modify(dnOf(1), "lcmsAdminStatus", "drain")
+	modify(dnOf(3), "lcmsTunnelType", "gue")
+	if err := s.Delete(dnOf(2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add("dn: " + dnOf(99) + "\nobjectClass: lcmsRealServer\nlcmsKey: " + serverKey(99).String() + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	drained, _ := all.Server(nth(0), serverKey(1))
+	drained.AdminStatus = lvs.AdminDrain
+	want := changed(t, all, lvs.Change{
+		DeleteServers: []lvs.ServerID{{Service: nth(0), Server: serverKey(2)}},
+		PutServers:    []lvs.ServerAt{{Service: nth(0), Server: drained}, {Service: nth(0), Server: server(99)}},
+	})
+	p.waitFor(want)
+	faults("lcmsTunnelPort", "lcmsPort")
+	if err := s.Delete(dnOf(4), dnOf(5), dnOf(6), dnOf(7), dnOf(8), dnOf(9)); err != nil {
+		t.Fatal(err)
+	}
+	p.waitState(lvs.DirectoryHeld)
+	if !sameConfig(p.director.Kept(), want) {
+		t.Error("servers have gone that are held")
+	}
+}
+
 func TestFollowerFollows(t *testing.T) {
 	s, all := stocked(t, farm{"web": {10, 3}}, ldaptest.Options{})
 	p := pursue(t, "lb1", &lvs.Config{}, nil, s)

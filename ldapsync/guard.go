@@ -124,9 +124,11 @@ type verdict struct {
 // what remains of it would pass: whoever restores a directory does so entry by
 // entry.
 //
-// A row whose entry is left aside was not deleted: it stays as it was.
+// A row whose entry is left aside was not deleted: it stays as it was. The servers
+// of a service are followed all the same.
 func (g guard) judge(kept *lvs.Config, view View, m memory, now time.Time) verdict {
 	l := g.withDefaults()
+	view.Config = withBelow(kept, view)
 	v := verdict{next: view.Config, memory: memory{marks: make(map[lvs.HostName]string), id: m.id}}
 	credit := 0
 	for host, mark := range view.Marks {
@@ -156,7 +158,7 @@ func (g guard) judge(kept *lvs.Config, view View, m memory, now time.Time) verdi
 		value, released := m.released[r]
 		was, again := m.held[r]
 		switch {
-		case aside[r], !r.server.IsZero() && aside[row{service: r.service}]:
+		case aside[r], j.gone[r.service] && aside[row{service: r.service}]:
 			j.keep = append(j.keep, r)
 		case released && value == nil:
 		case j.manual[j.clusterOf(r)]:
@@ -186,6 +188,31 @@ func (g guard) judge(kept *lvs.Config, view View, m memory, now time.Time) verdi
 		v.next = j.next()
 	}
 	return v
+}
+
+// withBelow returns what the directory says, with the services that a director has
+// and whose entries are left aside as it has them, and their servers as the directory
+// says.
+func withBelow(kept *lvs.Config, view View) *lvs.Config {
+	c := lvs.Change{Dangling: true}
+	for p, servers := range view.Below {
+		s, ok := kept.Service(p.Service)
+		if _, there := view.Config.Service(p.Service); !ok || there || s.Cluster != p.Cluster {
+			continue
+		}
+		c.PutServices = append(c.PutServices, s)
+		for _, server := range servers {
+			c.PutServers = append(c.PutServers, lvs.ServerAt{Service: s.Key, Server: server})
+		}
+	}
+	if len(c.PutServices) == 0 {
+		return view.Config
+	}
+	next, err := view.Config.Apply(&c)
+	if err != nil {
+		return view.Config // all of them stay as they were
+	}
+	return next
 }
 
 // aside returns the rows whose entries are left aside.

@@ -144,6 +144,8 @@ func TestGuard(t *testing.T) {
 			marks: map[lvs.HostName]Director{"lb2": {RequestID: "new", DeleteCount: 15}}},
 		{name: "asked for elsewhere, and many more", kept: farm{"": {30, 1}}, change: []lvs.Change{fewer(0, 20)}, held: 40, services: 30,
 			marks: map[lvs.HostName]Director{"lb2": {RequestID: "new", DeleteCount: 15}}},
+		{name: "asked for elsewhere one by one while this one was away", kept: farm{"": {10, 1}}, change: []lvs.Change{fewer(0, 8)}, held: 16, services: 10,
+			marks: map[lvs.HostName]Director{"lb2": {RequestID: "new", DeleteCount: 2}}, why: "8 of 10 services would go"},
 		{name: "fewer than expected", kept: farm{"": {5, 1}, "web": {4, 1}}, prepare: []lvs.Change{expecting(4)}, change: []lvs.Change{fewer(4, 6)}, held: 2, services: 8,
 			why: "cluster web would have 3 services, and expects 4"},
 		{name: "as many as expected", kept: farm{"web": {4, 1}}, prepare: []lvs.Change{expecting(3)}, change: []lvs.Change{fewer(0, 1)}, services: 3},

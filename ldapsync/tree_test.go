@@ -249,6 +249,15 @@ func told(v View) []string {
 		}
 	}
 	add("timeouts", v.Config.Timeouts())
+	var below []string
+	for p, servers := range v.Below {
+		below = append(below, fmt.Sprintf("aside %+v", p))
+		for _, s := range servers {
+			below = append(below, fmt.Sprintf("server of %+v: %+v", p, s))
+		}
+	}
+	slices.Sort(below)
+	list = append(list, below...)
 	for _, f := range v.Faults {
 		add("fault", *f)
 	}

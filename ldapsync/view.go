@@ -14,8 +14,11 @@ type View struct {
 	// Config has the rows that are valid, but for services that other directors
 	// serve. An entry that is left aside is not in it, though the directory has it:
 	// a row that is missing, and has a fault, was not deleted.
-	Config  *lvs.Config
-	Faults  []*Fault // entries that are left aside, in the order of their DNs; what stands below one goes with it
+	Config *lvs.Config
+	Faults []*Fault // entries that are left aside, in the order of their DNs
+	// Below has the servers of each service that is left aside, by the place of that: a
+	// director that has the service follows them.
+	Below   map[Place][]lvs.Server
 	Remarks []string // what is odd, and used all the same
 	Entries int      // that say something to LCMS
 	// Marks are what directors say of their last write (see marker.go), by host.
@@ -315,8 +318,9 @@ func serverName(k lvs.ServerKey) string { return "lcmsKey=" + k.String() }
 // gather lists the faults and the remarks.
 func (t *Tree) gather() {
 	l := &t.look
-	l.view.Faults, l.view.Remarks = nil, nil
+	l.view.Faults, l.view.Below, l.view.Remarks = nil, nil, nil
 	for n := range t.faulty {
+		t.gatherBelow(n)
 		if t.belowFault(n) {
 			continue
 		}
@@ -338,13 +342,42 @@ func (t *Tree) gather() {
 	slices.Sort(l.view.Remarks)
 }
 
-// belowFault reports whether an entry above n has a fault, which is the one to be
-// mended first.
+// gatherBelow lists the servers of a service that is left aside for another reason
+// than its name or its place: which one it is is known.
+func (t *Tree) gatherBelow(n *node) {
+	p, err := t.placeOf(n)
+	if n.class != Service || err != nil || p.Kind != Service {
+		return
+	}
+	servers, service := []lvs.Server{}, lvs.NewService(p.Service)
+	for c := range n.children {
+		s, ok := c.value.(lvs.Server)
+		if !ok {
+			continue
+		}
+		if r := s.Check(&service); r != nil {
+			f := t.base.Refused(Object{Place: Place{Kind: Server}}, r)
+			f.DN = t.dn(c)
+			t.look.view.Faults = append(t.look.view.Faults, f)
+			continue
+		}
+		servers = append(servers, s)
+	}
+	if t.look.view.Below == nil {
+		t.look.view.Below = make(map[Place][]lvs.Server)
+	}
+	t.look.view.Below[p] = servers
+}
+
+// belowFault reports whether n has but the fault of an entry above it.
 func (t *Tree) belowFault(n *node) bool {
 	for up := n.parent; up != nil; up = up.parent {
-		if up.fault != nil {
-			return true
+		if up.fault == nil {
+			continue
 		}
+		_, err := t.placeOf(n.parent)
+		p, wrong := t.placeOf(n)
+		return n.fault == nil || err != nil || wrong == nil && p.Kind != n.class
 	}
 	return false
 }
