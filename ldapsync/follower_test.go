@@ -20,6 +20,7 @@ import (
 
 	"github.com/lcms-project/lcms/internal/lvs"
 	"github.com/lcms-project/lcms/ldapsync/ldaptest"
+	"github.com/lcms-project/lcms/ldapsync/schema"
 )
 
 // follows is a Target that keeps what it is given, and makes changes of its own
@@ -391,6 +392,56 @@ func TestFollowerFollowsServersOfWhatIsLeftAside(t *testing.T) {
 	p.waitState(lvs.DirectoryHeld)
 	if !sameConfig(p.director.Kept(), want) {
 		t.Error("servers have gone that are held")
+	}
+}
+
+// An entry that is left aside because of its name or its place was not deleted either:
+// what it made stays, and goes when the entry does.
+func TestFollowerKeepsWhatIsMisplaced(t *testing.T) {
+	const cluster = "lcmsClusterId=web,ou=load_cluster," + schema.Base
+	const places = "ou=virtual_service," + cluster
+	for name, c := range map[string]struct {
+		dn, rdn, above string
+		faults         int
+	}{
+		"server in another spelling":      {"lcmsKey=10.0.0.1:80,lcmsKey=tcp:10.0.0.0:80," + places, "lcmsKey=10.0.0.01:80", "lcmsKey=tcp:10.0.0.0:80," + places, 1},
+		"service in another spelling":     {"lcmsKey=tcp:10.0.0.0:80," + places, "lcmsKey=tcp:10.0.0.0:080", places, 1},
+		"service at the place of members": {"lcmsKey=tcp:10.0.0.0:80," + places, "lcmsKey=tcp:10.0.0.0:80", "ou=real_server," + cluster, 1},
+		"place of services renamed":       {places, "ou=old", cluster, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, all := stocked(t, farm{"web": {3, 2}}, ldaptest.Options{})
+			must(t, s.Add("dn: ou=real_server,"+cluster+"\nobjectClass: organizationalUnit\n"))
+			p := pursue(t, "lb1", &lvs.Config{}, nil, s)
+			p.waitFor(all)
+			must(t, s.Modify("dn: "+c.dn+"\nchangetype: modrdn\nnewrdn: "+c.rdn+"\ndeleteoldrdn: 1\nnewsuperior: "+c.above+"\n"))
+			p.wait(func() string {
+				if f := p.director.Status().Faults; len(f) != c.faults {
+					return fmt.Sprintf("faults %q", f)
+				}
+				return ""
+			})
+			// All is read anew, and something else changes.
+			p.Resync()
+			must(t, setWeight(s, 2, 2, 77))
+			server, _ := all.Server(nth(2), serverKey(2))
+			if server.Weight = 77; c.faults == 1 {
+				all = changed(t, all, lvs.Change{PutServers: []lvs.ServerAt{{Service: nth(2), Server: server}}})
+			}
+			p.waitFor(all)
+			p.waitState(lvs.DirectoryInSync)
+			if lost := p.director.lostRows(); len(lost) != 0 {
+				t.Errorf("lost %v", lost)
+			}
+			must(t, s.DeleteTree(c.rdn+","+c.above))
+			p.wait(func() string {
+				if len(p.director.lostRows()) == 0 && p.director.Status().State != lvs.DirectoryHeld {
+					return "it is deleted and still there"
+				}
+				return ""
+			})
+		})
 	}
 }
 

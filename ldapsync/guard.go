@@ -151,7 +151,7 @@ func (g guard) judge(kept *lvs.Config, view View, m memory, now time.Time) verdi
 	deletions := j.deletions()
 	var aside map[row]bool
 	if len(deletions) > 0 {
-		aside = g.aside(view.Faults)
+		aside = g.aside(view)
 	}
 	var fresh []row
 	for _, r := range deletions {
@@ -216,9 +216,12 @@ func withBelow(kept *lvs.Config, view View) *lvs.Config {
 }
 
 // aside returns the rows whose entries are left aside.
-func (g guard) aside(faults []*Fault) map[row]bool {
+func (g guard) aside(view View) map[row]bool {
 	rows := make(map[row]bool)
-	for _, f := range faults {
+	for _, r := range view.Aside {
+		rows[r] = true
+	}
+	for _, f := range view.Faults {
 		p, err := g.base.Place(f.DN)
 		if err != nil {
 			continue

@@ -25,6 +25,7 @@ type node struct {
 	value  any       // as of Object; nil if it is not ours or has a fault
 	fault  *fault    // nil: it has none
 	csn    string    // of the last change, as the server told it
+	was    *row      // of a service or server that is left aside: what it made last
 	// created is when the entry was, in seconds since 1970.
 	created int64
 	seen    uint32 // the last refresh in which the server had it
@@ -134,6 +135,15 @@ func (n *node) service() (s lvs.Service, ok bool) {
 	}
 	s, ok = n.parent.value.(lvs.Service)
 	return s, ok
+}
+
+// isService reports whether n is a service without a fault.
+func (n *node) isService() bool {
+	if n == nil {
+		return false
+	}
+	_, ok := n.value.(lvs.Service)
+	return ok
 }
 
 // keyText returns the key that the name of a service ends with.

@@ -381,7 +381,7 @@ func (t *Tree) remove(n *node) {
 	if n == t.root || n.below != nil {
 		t.leave(n, n.parent)
 		delete(t.ids, n.id)
-		n.id, n.class, n.value, n.fault, n.csn, n.created = entryUUID{}, Elsewhere, nil, nil, "", 0
+		n.id, n.class, n.value, n.fault, n.csn, n.was, n.created = entryUUID{}, Elsewhere, nil, nil, "", nil, 0
 		t.judgeBelow(n)
 		return
 	}
@@ -444,6 +444,9 @@ func (t *Tree) enter(n *node) {
 		key := keyText(n.name)
 		t.services[key] = append(t.services[key], n)
 	}
+	if n.value != nil && (n.class != Server || n.parent.isService()) {
+		n.was = nil
+	}
 	t.judge(n)
 	t.mark(n, n.parent)
 }
@@ -454,6 +457,14 @@ func (t *Tree) leave(n, parent *node) {
 		return
 	}
 	t.ours--
+	switch v := n.value.(type) {
+	case lvs.Service:
+		n.was = &row{service: v.Key}
+	case lvs.Server:
+		if parent.isService() {
+			n.was = &row{service: parent.value.(lvs.Service).Key, server: v.Key}
+		}
+	}
 	delete(t.groups[n.class], n)
 	if _, ok := n.value.(lvs.Service); ok {
 		key := keyText(n.name)

@@ -18,7 +18,10 @@ type View struct {
 	Faults []*Fault // entries that are left aside, in the order of their DNs
 	// Below has the servers of each service that is left aside, by the place of that: a
 	// director that has the service follows them.
-	Below   map[Place][]lvs.Server
+	Below map[Place][]lvs.Server
+	// Aside are the rows that entries made before they were left aside. Their names and
+	// places may not tell it any more.
+	Aside   []row
 	Remarks []string // what is odd, and used all the same
 	Entries int      // that say something to LCMS
 	// Marks are what directors say of their last write (see marker.go), by host.
@@ -318,8 +321,11 @@ func serverName(k lvs.ServerKey) string { return "lcmsKey=" + k.String() }
 // gather lists the faults and the remarks.
 func (t *Tree) gather() {
 	l := &t.look
-	l.view.Faults, l.view.Below, l.view.Remarks = nil, nil, nil
+	l.view.Faults, l.view.Below, l.view.Aside, l.view.Remarks = nil, nil, nil, nil
 	for n := range t.faulty {
+		if n.was != nil {
+			l.view.Aside = append(l.view.Aside, *n.was)
+		}
 		t.gatherBelow(n)
 		if t.belowFault(n) {
 			continue
