@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lcms-project/lcms/internal/commandline"
 	"github.com/lcms-project/lcms/internal/poller"
 	"github.com/lcms-project/lcms/internal/poller/config"
 	"github.com/lcms-project/lcms/internal/systemd"
@@ -40,12 +41,8 @@ func main() {
 }
 
 func run(args []string, stdout *os.File, stderr io.Writer) error {
-	command := ""
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
-		command, args = args[0], args[1:]
-	}
+	command, options := commandline.Command(args)
 	flags := flag.NewFlagSet("lcms-poller", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	var path string
 	var show view
 	switch command {
@@ -60,17 +57,8 @@ func run(args []string, stdout *os.File, stderr io.Writer) error {
 		fmt.Fprint(stderr, usage)
 		return fmt.Errorf("there is no command %q", command)
 	}
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		_, err = fmt.Fprint(stdout, usage)
+	if done, err := commandline.Parse(flags, options, usage, stdout, stderr); done || err != nil {
 		return err
-	case err != nil:
-		fmt.Fprint(stderr, usage)
-		return err
-	}
-	if flags.NArg() > 0 {
-		fmt.Fprint(stderr, usage)
-		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/lcms-project/lcms/agentx/smi"
+	"github.com/lcms-project/lcms/internal/commandline"
 	"github.com/lcms-project/lcms/internal/config"
 	"github.com/lcms-project/lcms/mibs"
 )
@@ -49,12 +50,8 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) error {
-	command := ""
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
-		command, args = args[0], args[1:]
-	}
+	command, options := commandline.Command(args)
 	flags := flag.NewFlagSet("lcms-subagent", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	var path, root string
 	var exporting exportOptions
 	switch command {
@@ -71,17 +68,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stderr, usage)
 		return fmt.Errorf("there is no command %q", command)
 	}
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		_, err = fmt.Fprint(stdout, usage)
+	if done, err := commandline.Parse(flags, options, usage, stdout, stderr); done || err != nil {
 		return err
-	case err != nil:
-		fmt.Fprint(stderr, usage)
-		return err
-	}
-	if flags.NArg() > 0 {
-		fmt.Fprint(stderr, usage)
-		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
 	}
 	switch command {
 	case "mib":

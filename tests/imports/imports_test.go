@@ -74,6 +74,8 @@ var rules = []rule{
 		"how a file is read is the same for all commands, whatever they have to configure"},
 	{"internal/config", []string{"internal/config/strict", "agentx/smi", "internal/lvs", "mibs"}, nil,
 		"the configuration is values; who needs one is given it"},
+	{"internal/commandline", nil, nil,
+		"how arguments are read is the same for all commands"},
 	{"internal/systemd", nil, []string{"github.com/coreos/go-systemd"},
 		"what a daemon tells the service manager is the same for all of them"},
 	{"cmd/...", []string{"..."}, []string{"..."},
