@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -142,8 +141,7 @@ func (r *recovery) settingOps(desired *lvs.Config, running []lvs.Daemon, have lv
 		}
 	}
 	if r.journal.Undone {
-		was := r.journal.Timeouts
-		want = lvs.Timeouts{TCP: cmp.Or(want.TCP, was.TCP), TCPFin: cmp.Or(want.TCPFin, was.TCPFin), UDP: cmp.Or(want.UDP, was.UDP)}
+		want = want.Or(r.journal.Timeouts)
 	}
 	return daemons, lvs.DiffTimeouts(want, have)
 }

@@ -1,7 +1,6 @@
 package lcmsmib
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/lcms-project/lcms/agentx/mib"
@@ -52,12 +51,8 @@ func director(o Options) *mib.Table[*control.Snapshot, *directorRow, *lvs.Change
 	t.Clone = func(r row) row { return &directorRow{Director: r.Director, lock: r.lock} }
 	t.Put = func(c *lvs.Change, e mib.Edit[row]) error {
 		if asked := e.New.timeouts; asked != (lvs.Timeouts{}) {
-			kept := c.Base.Timeouts()
-			c.Timeouts = &lvs.Timeouts{
-				TCP:    cmp.Or(asked.TCP, kept.TCP),
-				TCPFin: cmp.Or(asked.TCPFin, kept.TCPFin),
-				UDP:    cmp.Or(asked.UDP, kept.UDP),
-			}
+			all := asked.Or(c.Base.Timeouts())
+			c.Timeouts = &all
 		}
 		if e.New.lock != e.Old.lock {
 			c.Lock = &e.New.lock

@@ -128,16 +128,7 @@ func (d Daemon) matches(running Daemon) bool {
 // DiffTimeouts returns the operation that sets the timeouts that were asked
 // for, none if the kernel has them.
 func DiffTimeouts(want, have Timeouts) []Op {
-	set := have
-	if want.TCP != 0 {
-		set.TCP = want.TCP
-	}
-	if want.TCPFin != 0 {
-		set.TCPFin = want.TCPFin
-	}
-	if want.UDP != 0 {
-		set.UDP = want.UDP
-	}
+	set := want.Or(have)
 	if set == have {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package lvs
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -80,6 +81,11 @@ type Timeouts struct {
 	TCP    uint32
 	TCPFin uint32
 	UDP    uint32
+}
+
+// Or returns t with what is 0 in it from other.
+func (t Timeouts) Or(other Timeouts) Timeouts {
+	return Timeouts{TCP: cmp.Or(t.TCP, other.TCP), TCPFin: cmp.Or(t.TCPFin, other.TCPFin), UDP: cmp.Or(t.UDP, other.UDP)}
 }
 
 // Stats are the traffic counters of a service, a server or the whole director,
