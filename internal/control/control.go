@@ -434,19 +434,26 @@ func (c *Control) knows(key lvs.ServiceKey, b beginning) bool {
 // misses reports whether a reading lacks anything that the kernel was last known
 // to hold.
 func (c *Control) misses(actual *lvs.Actual, b beginning) bool {
-	found := make(map[lvs.ServiceKey]*lvs.ActualService, len(actual.Services))
-	for _, reading := range actual.Services {
-		found[reading.Key] = reading
+	expected := func(key lvs.ServiceKey, g *group) bool {
+		return g != nil && g.row.inKernel != nil && !c.knows(key, b)
 	}
+	left := 0
 	for key, g := range c.groups {
-		reading := found[key]
-		switch {
-		case g.row.inKernel == nil || reading == g.reading || c.knows(key, b):
-		case reading == nil || !sameKeys(reading, g.reading) && lacks(reading, g.row):
+		if expected(key, g) {
+			left++
+		}
+	}
+	for _, reading := range actual.Services {
+		g := c.groups[reading.Key]
+		if !expected(reading.Key, g) {
+			continue
+		}
+		left--
+		if reading != g.reading && !sameKeys(reading, g.reading) && lacks(reading, g.row) {
 			return true
 		}
 	}
-	return false
+	return left > 0
 }
 
 // lacks reports whether a reading of a service has not all servers of its row that

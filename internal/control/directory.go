@@ -129,7 +129,6 @@ func (t *Transaction) writeThrough() error {
 	if t.shared == nil {
 		return nil
 	}
-	t.claims = true
 	failpoint.Hit("commit.write")
 	err := t.write(t.shared, t.had)
 	t.began = time.Now() // it has not been left alone

@@ -22,16 +22,15 @@ type Transaction struct {
 	journal  lvs.Journal
 	began    time.Time
 	phase    phase
-	saved    bool     // the store has the change
-	applied  []lvs.Op // done to the kernel
-	deletes  []lvs.Op // to be done when the change is final
-	failure  error    // of Commit
-	accepted bool     // by Done
-	parts    []part   // by position in keys
-	directed bool     // the directory has been told what it is asked for
-	claims   bool     // its services are left to it alone
-	claimed  map[lvs.ServiceKey]bool
-	blind    bool // the kernel was lost meanwhile: what was known of its services is not true any more
+	saved    bool                    // the store has the change
+	applied  []lvs.Op                // done to the kernel
+	deletes  []lvs.Op                // to be done when the change is final
+	failure  error                   // of Commit
+	accepted bool                    // by Done
+	parts    []part                  // by position in keys
+	directed bool                    // the directory has been told what it is asked for
+	claimed  map[lvs.ServiceKey]bool // keys, made when it is asked for
+	blind    bool                    // the kernel was lost meanwhile: what was known of its services is not true any more
 
 	shared  *lvs.Change // what the directory is to take, nil for nothing
 	had     *lvs.Config // what it has before
@@ -210,7 +209,6 @@ func (t *Transaction) commit() error {
 	}
 	failpoint.Hit("commit.stored")
 	t.phase = committed
-	t.claims = true
 	ctx, cancel := context.WithTimeout(context.Background(), kernelTimeout)
 	defer cancel()
 	for i, op := range plan.Ops {
@@ -240,7 +238,7 @@ func (t *Transaction) commit() error {
 // alone decides of it.
 func (c *Control) busy(key lvs.ServiceKey) bool {
 	t := c.open
-	if t == nil || !t.claims {
+	if t == nil || t.phase == prepared {
 		return false
 	}
 	if t.claimed == nil {
