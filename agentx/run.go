@@ -104,11 +104,12 @@ func (s *Session) dial(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	c, err := dial(ctx)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("connect to the AgentX master (may this user use its socket? agentXPerms in its snmpd.conf says who may; become a member of that group): %w", err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to the AgentX master (is snmpd running, with \"master agentx\" in its snmpd.conf?): %w", err)
+		hint := `is snmpd running, with "master agentx" in its snmpd.conf?`
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "may this user use its socket? agentXPerms in its snmpd.conf says who may; become a member of that group"
+		}
+		return nil, fmt.Errorf("connect to the AgentX master (%s): %w", hint, err)
 	}
 	return c, nil
 }

@@ -40,21 +40,21 @@ var storageLabels = []string{"other", "volatile", "nonVolatile", "permanent", "r
 // StorageType declares the column that says where a row is kept. Only volatile
 // and nonVolatile can be asked for.
 func StorageType[R any, E ~uint8](n uint32, name string, ptr func(R) *E) Column[R] {
-	s := newSpec([]Option{Creatable, Range(1, int64(len(storageLabels)))})
-	c := column(n, name, smi.TypeInteger, s,
-		func(r R) smi.Value { return smi.Integer(int32(*ptr(r))) },
-		func(v smi.Value) error {
-			switch i := v.Int(); i {
-			case 2, 3:
-				return nil
-			case 1, 4, 5:
-				return refuse(smi.WrongValue, "%s %s(%d) cannot be asked for: use volatile(2) or nonVolatile(3)", name, storageLabels[i-1], i)
-			default:
-				return refuse(smi.WrongValue, "%s %d: use volatile(2) or nonVolatile(3)", name, i)
-			}
-		},
-		func(r R, v smi.Value) error { *ptr(r) = E(v.Int()); return nil })
-	c.Labels = storageLabels
+	c := Enum(n, name, ptr, storageLabels, Creatable)
+	ofType := c.check
+	c.check = func(v smi.Value) error {
+		if v.Type != c.Syntax {
+			return ofType(v)
+		}
+		switch i := v.Int(); i {
+		case 2, 3:
+			return nil
+		case 1, 4, 5:
+			return refuse(smi.WrongValue, "%s %s(%d) cannot be asked for: use volatile(2) or nonVolatile(3)", name, storageLabels[i-1], i)
+		default:
+			return refuse(smi.WrongValue, "%s %d: use volatile(2) or nonVolatile(3)", name, i)
+		}
+	}
 	return c
 }
 

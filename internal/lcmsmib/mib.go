@@ -116,8 +116,10 @@ func (r *recorded) Commit() error {
 func (r *recorded) Undo() error {
 	err := r.Pending.Undo()
 	reason := "somebody else refused another part of the same request"
-	if tx, ok := r.Pending.(*control.Transaction); ok && tx.GivenUp() != nil {
-		reason = tx.GivenUp().Error()
+	if tx, ok := r.Pending.(*control.Transaction); ok {
+		if gone := tx.GivenUp(); gone != nil {
+			reason = gone.Error()
+		}
 	}
 	if err != nil {
 		reason += "; taking it back failed: " + err.Error()

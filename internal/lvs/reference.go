@@ -66,6 +66,9 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 			return r
 		}
 	}
+	if r := c.checkSorry(next, change); r != nil {
+		return r
+	}
 	return c.checkReferred(next, change)
 }
 
@@ -73,7 +76,8 @@ func (c *Config) checkReferences(next *Config, change *Change) *Refusal {
 // deletes.
 func (c *Config) checkSorry(next *Config, change *Change) *Refusal {
 	for _, id := range change.DeleteServers {
-		if s, ok := next.Service(id.Service); ok && s.SorryServer == id.Server.String() && c.hasServer(id) && !next.hasServer(id) {
+		s, _ := next.Service(id.Service)
+		if server, had := c.Server(id.Service, id.Server); had && s.IsSorry(&server) && !next.hasServer(id) {
 			return &Refusal{Kind: ErrConflict, Service: id.Service, Server: id.Server,
 				Reason: "it is the sorry server of its service: let that name another or none, in the same request if you like"}
 		}
@@ -84,9 +88,6 @@ func (c *Config) checkSorry(next *Config, change *Change) *Refusal {
 // checkReferred checks the clusters and hosts that the change deletes, or no
 // longer keeps, against the rows that name them.
 func (c *Config) checkReferred(next *Config, change *Change) *Refusal {
-	if r := c.checkSorry(next, change); r != nil {
-		return r
-	}
 	if len(change.PutClusters)+len(change.PutHosts)+len(change.DeleteClusters)+len(change.DeleteHosts) == 0 {
 		return nil
 	}
