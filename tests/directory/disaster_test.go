@@ -69,9 +69,7 @@ func TestDirectorKeepsItsServices(t *testing.T) {
 		},
 		"restored from an old backup": {
 			happen: func(s *scene) {
-				backup := s.slapd.Backup()
-				s.modify(firstDN, "lcmsWeight", "77")
-				s.wait("lcmsServerOperWeight."+first, "77")
+				backup := s.backUp()
 				s.slapd.Restore(backup)
 				s.wait("lcmsServerOperWeight."+first, "3") // the directory is what counts
 			},
@@ -79,9 +77,7 @@ func TestDirectorKeepsItsServices(t *testing.T) {
 		},
 		"restored and written to before the director is back": {
 			happen: func(s *scene) {
-				backup := s.slapd.Backup()
-				s.modify(firstDN, "lcmsWeight", "77")
-				s.wait("lcmsServerOperWeight."+first, "77")
+				backup := s.backUp()
 				resume := s.PauseSubagent()
 				s.slapd.Restore(backup)
 				s.modify("cn=web3,ou=host,"+s.slapd.Base(), "lcmsCpuType", "mended")
@@ -92,9 +88,7 @@ func TestDirectorKeepsItsServices(t *testing.T) {
 		},
 		"restored without contextCSN": {
 			happen: func(s *scene) {
-				backup := s.slapd.Backup()
-				s.modify(firstDN, "lcmsWeight", "77")
-				s.wait("lcmsServerOperWeight."+first, "77")
+				backup := s.backUp()
 				s.slapd.RestoreBare(backup)
 				s.wait("lcmsServerOperWeight."+first, "3")
 			},
@@ -127,6 +121,16 @@ func manyServices(cluster string, n int) string {
 		fmt.Fprintf(&b, "dn: lcmsKey=%s,ou=virtual_service,lcmsClusterId=%s,ou=load_cluster,%s\nobjectClass: lcmsVirtualService\nlcmsKey: %[1]s\n\n", key, cluster, schema.Base)
 	}
 	return b.String()
+}
+
+// backUp returns a backup of the directory that is old: a weight has been changed since,
+// and the director has followed.
+func (s *scene) backUp() string {
+	s.Helper()
+	backup := s.slapd.Backup()
+	s.modify(firstDN, "lcmsWeight", "77")
+	s.wait("lcmsServerOperWeight."+first, "77")
+	return backup
 }
 
 // load puts entries into the directory that may be there in part.

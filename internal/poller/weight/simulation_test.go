@@ -248,19 +248,24 @@ func (w *world) p99(from, to float64) float64 {
 // flips returns how often the weight of any machine has turned from growing to
 // falling or back, between two times.
 func (w *world) flips(from, to float64) int {
+	return w.turns(max(1, int(from/every)), min(int(to/every), len(w.weights)))
+}
+
+// turns is flips from one step to before another, each of which has one before it.
+func (w *world) turns(from, to int) int {
 	worst := 0
 	for i := range w.machines {
-		flips, last := 0, 0.0
-		for n := max(1, int(from/every)); n < min(int(to/every), len(w.weights)); n++ {
+		turns, last := 0, 0.0
+		for n := from; n < to; n++ {
 			change := w.weights[n][i] - w.weights[n-1][i]
 			if change*last < 0 {
-				flips++
+				turns++
 			}
 			if change != 0 {
 				last = change
 			}
 		}
-		worst = max(worst, flips)
+		worst = max(worst, turns)
 	}
 	return worst
 }
@@ -414,22 +419,7 @@ func TestSimulationTwoMonitors(t *testing.T) {
 		w.run(end)
 		return w
 	}
-	turns := func(w *world) (worst int) {
-		for i := range w.machines {
-			n, last := 0, 0.0
-			for k := 1; k < len(w.weights); k++ {
-				change := w.weights[k][i] - w.weights[k-1][i]
-				if change*last < 0 {
-					n++
-				}
-				if change != 0 {
-					last = change
-				}
-			}
-			worst = max(worst, n)
-		}
-		return worst
-	}
+	turns := func(w *world) int { return w.turns(1, len(w.weights)) }
 	for _, c := range []struct {
 		servers int
 		rate    float64
